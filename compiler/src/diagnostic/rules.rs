@@ -1,0 +1,119 @@
+//! The table of rules: code, name, default level and page of each.
+//!
+//! Does not know how a rule is checked. `spec/diagnostics.md`, `loopc explain` and the editors read this table.
+
+use super::Severity;
+
+/// How a rule is set by a `lint` node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Allow,
+    Warn,
+    Deny,
+}
+
+/// A family of rules: the second digit of their codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    pub digit: char,
+    pub title: &'static str,
+}
+
+pub const FAMILIES: &[Family] = &[
+    Family { digit: '0', title: "syntax" },
+    Family { digit: '1', title: "shape" },
+    Family { digit: '2', title: "names" },
+    Family { digit: '3', title: "order" },
+    Family { digit: '4', title: "ownership" },
+    Family { digit: '5', title: "verification" },
+    Family { digit: '6', title: "hygiene" },
+    Family { digit: '9', title: "not yet" },
+];
+
+/// A rule. Codes are never used again for something else.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `L` and four digits.
+    pub code: &'static str,
+    /// Kebab case; what `lint` nodes and `loopc explain` take.
+    pub name: &'static str,
+    /// The severity unless a `lint` node says otherwise.
+    pub severity: Severity,
+    /// May a `lint` node lower it? Rules that the executor's promises lean on may not.
+    pub lowerable: bool,
+    /// One sentence: what is wrong.
+    pub summary: &'static str,
+    /// Why it matters and what to do, in Markdown.
+    pub explanation: &'static str,
+    /// A plan that breaks the rule, as small as possible.
+    pub bad: &'static str,
+    /// The same plan, mended.
+    pub good: &'static str,
+}
+
+/// The rule with this code (`L0001`, any case) or name.
+pub fn rule(code_or_name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == code_or_name || rule.code.eq_ignore_ascii_case(code_or_name))
+}
+
+macro_rules! rules {
+    ($($code:literal $name:literal $severity:ident $lowerable:literal $summary:literal)*) => {
+        /// Every rule, by code.
+        pub const RULES: &[Rule] = &[$(Rule {
+            code: $code, name: $name, severity: Severity::$severity, lowerable: $lowerable, summary: $summary,
+            explanation: include_str!(concat!("pages/", $name, "/page.md")),
+            bad: include_str!(concat!("pages/", $name, "/bad.loop.kdl")),
+            good: include_str!(concat!("pages/", $name, "/good.loop.kdl")),
+        }),*];
+    };
+}
+
+rules! {
+    "L0001" "syntax-error" Error false "the text is not KDL 2"
+    "L0002" "unreadable-text" Error false "the file is not UTF-8 text"
+
+    "L0101" "unknown-node" Error false "no such node may stand here"
+    "L0102" "unknown-property" Error false "the node has no such property"
+    "L0103" "wrong-type" Error false "a value is not of the kind, or not one of the words, that its place takes"
+    "L0104" "missing-argument" Error false "a name, text, property or child that the node cannot do without is missing"
+    "L0105" "duplicate-node" Error false "a node or property that may stand once stands twice"
+    "L0106" "too-many-arguments" Error false "the node takes fewer arguments"
+    "L0107" "property-in-run" Error false "a word of a command was read as a property"
+    "L0108" "punctuation-in-name" Error false "a comma, colon or quote became part of a name"
+    "L0109" "one-word-command" Error false "a whole command line stands in one word"
+    "L0110" "invalid-regex" Error false "the text is not a regular expression"
+    "L0111" "invalid-glob" Error false "the text is not a path pattern"
+
+    "L0201" "duplicate-id" Error false "two things of one name space have the same id"
+    "L0202" "invalid-id" Error false "the text cannot be an id"
+    "L0203" "unknown-unit" Error false "no unit, manual or gate has this id"
+    "L0204" "unknown-verifier" Error false "no verifier has this id"
+    "L0205" "unknown-agent" Error false "no agent has this id"
+    "L0206" "unknown-requirement" Error false "no requirement of the feature has this id"
+    "L0207" "unknown-import" Error false "the file to import, or a name in it, does not exist"
+    "L0208" "import-cycle" Error false "files import each other"
+    "L0209" "unknown-rule" Error false "no rule has this name"
+
+    "L0301" "dependency-cycle" Error false "units or gates wait on each other"
+    "L0302" "later-gate-dependency" Error false "a unit waits for a unit of a later gate"
+
+    "L0401" "write-conflict" Error false "two units without an order may write the same path"
+    "L0402" "input-without-edge" Error false "an input is written by a unit that this unit does not need"
+    "L0403" "input-written-later" Error false "an input is written by a unit that comes later"
+    "L0404" "protected-write" Error false "a unit may write a protected path"
+    "L0405" "path-escape" Error false "the path leads out of the repository"
+    "L0406" "missing-scope" Error false "the unit does not say what it may change"
+
+    "L0501" "unverified-criterion" Error true "nothing checks an acceptance criterion"
+    "L0502" "no-verification" Error true "nothing checks what the unit does"
+    "L0503" "whole-tree-key" Note true "a verifier's result is kept for the whole tree, not for its inputs alone"
+    "L0504" "expect-fail-only" Error true "all that checks the unit is expected to fail"
+
+    "L0601" "missing-file" Error false "a file that the plan names does not exist"
+    "L0602" "missing-heading" Error false "a file has no such heading"
+    "L0603" "lowered-without-reason" Error false "something is lowered and no reason is given"
+    "L0604" "budget-impossible" Error false "a money budget on an agent that reports no cost"
+    "L0605" "unlowerable-rule" Error false "the rule cannot be lowered"
+
+    "L0901" "not-yet" Error false "the node is part of the language but this version does not act on it"
+}

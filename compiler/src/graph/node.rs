@@ -1,0 +1,340 @@
+//! The graph's data, as it stands in graph JSON (`spec/graph.md`).
+//!
+//! Does not know how it is hashed (`hash`) or written (`encode`).
+//!
+//! Everything here is sorted or in plan order, and holds neither floats nor times nor absolute paths.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the graph JSON. A reader refuses a newer one.
+pub const FORMAT_VERSION: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graph {
+    pub format_version: u32,
+    /// Hex BLAKE3 over the graph's meaning; see `spec/hashing.md`.
+    pub digest: String,
+    pub feature: Feature,
+    /// Work and manual nodes in plan order, each gate directly behind its last unit.
+    pub nodes: Vec<Node>,
+    /// Sorted by (from, to, kind). `from` comes first.
+    pub edges: Vec<Edge>,
+    /// Definitions of every verifier that a node uses, by id.
+    pub verifiers: Vec<VerifierDef>,
+    /// Agents that a node uses, by id.
+    pub agents: Vec<AgentDef>,
+    /// Patterns that no unit may write, plan files included, sorted.
+    pub protect: Vec<String>,
+    pub worktree: WorktreeDef,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// The branch to start from: the feature's, else the project's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The feature's budget.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub budget: Limits,
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub project_budget: Limits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    /// An agent's work unit.
+    Dispatch,
+    /// A person's task.
+    Manual,
+    /// A barrier with verification on the merged head.
+    Gate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// A unit's or manual's id; `gate:ID` for a gate.
+    pub id: String,
+    pub kind: NodeKind,
+    /// Position in `nodes`.
+    pub index: u32,
+    /// The gate this node belongs to (its own id for a gate), without `gate:`.
+    pub gate: String,
+    /// What is asked: all that goes into the unit's key from the plan.
+    pub ask: Ask,
+    /// Hex BLAKE3 of `ask`.
+    pub ask_digest: String,
+    /// Recorded and re-checked, never in a key.
+    pub policy: Policy,
+    /// What it may change.
+    pub scope: Scope,
+}
+
+/// What was asked of a unit. Texts in plan order; see `spec/hashing.md` for which are sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub criteria: Vec<AskCriterion>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
+    /// Sorted. Their content on the start tree goes into the unit key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<Ref>,
+    /// Sorted paths of rules files; content likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Patterns in order, `!` kept. Only the content they match goes into the unit key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskCriterion {
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicates: Vec<Predicate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ref {
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heading: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Predicate {
+    Exists(Vec<String>),
+    Missing(Vec<String>),
+    Matches { path: String, regex: String },
+    Changed(Vec<String>),
+    Unchanged(Vec<String>),
+    Command(Check),
+}
+
+/// A command, expanded, and what counts as its success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    pub command: Command,
+    /// Sorted, never empty.
+    pub exit: Vec<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Command {
+    Run(Vec<String>),
+    Shell(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// `code` unless stated; empty for gates.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub work_kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The unit's own, else the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// Sorted by verifier and check. For a gate: the union of its units' verifiers (without parameters, without
+    /// `expect=fail`), its own, and those of its criteria.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<Verify>,
+    /// Criteria of a gate that are predicates; they are judged on the merged head. (A unit's stand in its ask.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gate_criteria: Vec<AskCriterion>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<Stop>,
+    /// Ids of manuals that a criterion names by `by=`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manuals: Vec<String>,
+    /// Attempts in all, at least 1; 0 for gates and manuals.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Timeout::is_empty")]
+    pub timeout: Timeout,
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub budget: Limits,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Verifiers that the unit lowers, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<Skip>,
+    /// For gates: `true` if a person must approve.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub human_approval: bool,
+    /// For manuals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    pub verifier: String,
+    pub reason: String,
+}
+
+/// One use of a verifier, its command expanded with this use's parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// Id in `verifiers`.
+    pub verifier: String,
+    pub check: Check,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expect_fail: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    pub text: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_start: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicates: Vec<Predicate>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeout {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
+}
+
+impl Timeout {
+    pub fn is_empty(&self) -> bool {
+        *self == Timeout::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_usd: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+}
+
+impl Limits {
+    pub fn is_empty(&self) -> bool {
+        *self == Limits::default()
+    }
+}
+
+/// Patterns, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub creates: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeKind {
+    /// `needs`: order, and the output is in the key.
+    Data,
+    /// `after`, a gate before its units, a unit before its gate.
+    Order,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    pub from: u32,
+    pub to: u32,
+    pub kind: EdgeKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifierDef {
+    pub id: String,
+    /// With default parameters.
+    pub check: Check,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub broad: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Timeout::is_empty")]
+    pub timeout: Timeout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    Command,
+    Claude,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentDef {
+    pub id: String,
+    pub via: Via,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorktreeDef {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub share: Vec<String>,
+}

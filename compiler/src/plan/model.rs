@@ -1,0 +1,394 @@
+//! What a plan says, with every name resolved and every default applied.
+//!
+//! Does not know how it was written, except for the spans that diagnostics point at.
+
+use camino::Utf8PathBuf;
+
+use crate::glob::Pattern;
+use crate::source::{FileId, Span, Spanned};
+
+/// Index into [`Plan::units`]: the order in which units and manuals stand in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitIx(pub u32);
+
+/// Index into [`Plan::gates`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GateIx(pub u32);
+
+/// Index into [`Plan::verifiers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VerifierIx(pub u32);
+
+/// Index into [`Plan::agents`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentIx(pub u32);
+
+/// Index into [`Plan::requirements`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequirementIx(pub u32);
+
+/// A feature's plan together with what `loop.kdl` says for it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub project: Option<Project>,
+    /// `None` if the file has no (readable) `feature`: only the project's part is known then.
+    pub feature: Option<Feature>,
+    pub requirements: Vec<Requirement>,
+    pub gates: Vec<Gate>,
+    /// Units and manuals, in plan order.
+    pub units: Vec<Unit>,
+    /// Every verifier that is visible in the plan, used or not.
+    pub verifiers: Vec<Verifier>,
+    pub agents: Vec<Agent>,
+    /// `protect` of project and feature, as written.
+    pub protect: Vec<Spanned<Pattern>>,
+    /// Files that no unit may write because the plan is made of them: the plan, `loop.kdl`, imports, prompt files.
+    pub plan_files: Vec<Utf8PathBuf>,
+    pub worktree: Worktree,
+    pub lints: Vec<Lint>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub id: String,
+    pub file: FileId,
+    pub span: Span,
+    pub base: Option<String>,
+    pub budget: Budget,
+}
+
+#[derive(Clone, Debug)]
+pub struct Feature {
+    pub id: Spanned<String>,
+    pub file: FileId,
+    pub title: Option<String>,
+    pub goal: Option<String>,
+    pub base: Option<String>,
+    pub sources: Vec<String>,
+    pub budget: Budget,
+}
+
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    pub id: Spanned<String>,
+    pub text: String,
+    pub reference: Option<Reference>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Gate {
+    pub id: Spanned<String>,
+    /// True if the feature names no gate and this one was made for it.
+    pub implied: bool,
+    pub title: Option<String>,
+    pub goal: Option<String>,
+    /// Gates named by `needs`. Empty and `needs_stated == false`: the gate before it, if any.
+    pub needs: Vec<Spanned<GateIx>>,
+    pub needs_stated: bool,
+    pub verify: Vec<Verification>,
+    pub accept: Vec<Criterion>,
+    pub budget: Budget,
+    pub approve: Approve,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approve {
+    Human,
+    Auto,
+}
+
+/// A work unit, or a planned pause for a person.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    pub id: Spanned<String>,
+    pub role: Role,
+    pub gate: GateIx,
+    /// The whole node.
+    pub span: Span,
+    /// Just behind the last entry of the unit's own block, for edits that add a line; `None` without a block.
+    pub insert_at: Option<Span>,
+    pub title: Option<String>,
+    /// `kind=`; `code` if none is given.
+    pub kind: String,
+    pub goal: Option<Spanned<String>>,
+    pub needs: Vec<Spanned<UnitIx>>,
+    pub after: Vec<Spanned<UnitIx>>,
+    /// In order, `!` patterns included: a path counts if the last pattern that matches it is not negated.
+    pub inputs: Vec<Spanned<Pattern>>,
+    pub writes: Vec<Spanned<Pattern>>,
+    pub creates: Vec<Spanned<Pattern>>,
+    /// `writes` stands there, be it without a path ("nothing").
+    pub writes_stated: bool,
+    pub refs: Vec<Reference>,
+    /// Files of `rules`: project, feature and own ones.
+    pub rules: Vec<Reference>,
+    pub covers: Vec<Spanned<RequirementIx>>,
+    pub accept: Vec<Criterion>,
+    /// Defaults, `by=` and own ones put together, `skip` applied; sorted by verifier id.
+    pub verify: Vec<Verification>,
+    pub skip: Vec<Skip>,
+    pub constraints: Vec<String>,
+    pub steps: Vec<String>,
+    pub prompt: Vec<PromptPart>,
+    pub stops: Vec<Stop>,
+    pub agent: Option<Spanned<AgentIx>>,
+    pub model: Option<String>,
+    pub effort: Option<String>,
+    pub retry: Retry,
+    pub timeout: Timeout,
+    pub budget: Budget,
+    pub labels: Vec<String>,
+    /// The unit's text has a syntax error: what is missing in it must not be reported.
+    pub broken: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An agent's work.
+    Work,
+    /// A person's: `manual`.
+    Manual { owner: Option<String>, evidence: Vec<Spanned<Pattern>> },
+}
+
+/// A file to read, or one section of it: `path#Heading`.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    pub path: Utf8PathBuf,
+    pub heading: Option<String>,
+    pub span: Span,
+}
+
+/// An acceptance criterion: `accept TEXT`.
+#[derive(Clone, Debug)]
+pub struct Criterion {
+    pub text: String,
+    pub by: Vec<By>,
+    pub predicates: Vec<Predicate>,
+    /// `by=` or a block is written there, even if what it names could not be resolved.
+    pub check_stated: bool,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Verifier(VerifierIx),
+    Manual(UnitIx),
+}
+
+/// A verifier as one unit or gate uses it.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    pub verifier: VerifierIx,
+    /// Parameter values given here, by name, sorted.
+    pub arguments: Vec<(String, Vec<String>)>,
+    pub expect_fail: bool,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub struct Skip {
+    pub verifier: Spanned<String>,
+    pub reason: Option<String>,
+}
+
+/// What the executor can judge by itself. All of a block must hold.
+#[derive(Clone, Debug)]
+pub struct Predicate {
+    pub kind: PredicateKind,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub enum PredicateKind {
+    Exists(Vec<Pattern>),
+    Missing(Vec<Pattern>),
+    /// The file at the path matches the regular expression (multi-line mode: `^` and `$` match at lines).
+    Matches(Utf8PathBuf, String),
+    Changed(Vec<Pattern>),
+    Unchanged(Vec<Pattern>),
+    Command(Check),
+}
+
+/// A command and what counts as its success.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub command: Command,
+    /// Never empty; default `[0]`.
+    pub exit: Vec<i32>,
+    /// A regular expression that standard output must match.
+    pub stdout: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Word for word; never empty.
+    Run(Vec<String>),
+    /// One string for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// Ends the unit as blocked when its predicates hold; advice to the agent if it has none.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    pub text: String,
+    /// `at=start`: judged before the first attempt; otherwise after each attempt.
+    pub at_start: bool,
+    pub predicates: Vec<Predicate>,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub struct PromptPart {
+    pub text: String,
+    /// The file (and section) it came from, for provenance only: the text is what counts.
+    pub file: Option<Reference>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts a unit has in all; at least 1. Default 3.
+    pub attempts: u32,
+}
+
+/// Milliseconds; `None`: no limit stated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeout {
+    pub total_ms: Option<u64>,
+    pub idle_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    pub micro_usd: Option<u64>,
+    pub tokens: Option<u64>,
+    pub time_ms: Option<u64>,
+    pub span: Option<Span>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    pub id: Spanned<String>,
+    pub params: Vec<Param>,
+    pub tier: Tier,
+    /// `${name}` of a parameter is still in it; [`Verifier::expand`] replaces.
+    pub check: Check,
+    pub inputs: Vec<Spanned<Pattern>>,
+    /// Names of environment variables that it may see, sorted.
+    pub env: Vec<String>,
+    /// Commands whose output belongs to the key.
+    pub tools: Vec<Vec<String>>,
+    pub timeout: Timeout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// For each unit.
+    Narrow,
+    /// At gates only.
+    Broad,
+}
+
+#[derive(Clone, Debug)]
+pub struct Param {
+    pub name: String,
+    pub kind: ParamKind,
+    /// `None`: must be given.
+    pub default: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    Text,
+    Name,
+    Path,
+    Glob,
+    Number,
+    List,
+}
+
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub id: Spanned<String>,
+    pub via: Via,
+    pub model: Option<String>,
+    pub effort: Option<String>,
+    /// The command; required for `via=command`, an optional other program for `via=claude`.
+    pub run: Vec<String>,
+    /// Further arguments, after the ones that the back end needs.
+    pub args: Vec<String>,
+    /// Names of environment variables that it may see, sorted.
+    pub env: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    Command,
+    Claude,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Worktree {
+    /// Argv, once in each new worktree.
+    pub prepare: Vec<String>,
+    /// Ignored paths that a slot gets as a private copy of the prepared master's.
+    pub share: Vec<Utf8PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Lint {
+    pub rule: Spanned<String>,
+    pub level: crate::diagnostic::Level,
+    pub reason: Option<String>,
+}
+
+impl Verifier {
+    /// The check with parameters replaced: `arguments` first, then defaults. A word that is exactly `${list}`
+    /// becomes as many words as the list has.
+    pub fn expand(&self, arguments: &[(String, Vec<String>)]) -> Check {
+        let value = |name: &str| -> Option<&[String]> {
+            let given = arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_slice());
+            given.or_else(|| self.params.iter().find(|param| param.name == name)?.default.as_deref())
+        };
+        let command = match &self.check.command {
+            Command::Run(words) => Command::Run(words.iter().flat_map(|word| expand_word(word, &value)).collect()),
+            Command::Shell(text) => Command::Shell(expand_text(text, &value)),
+        };
+        Check { command, exit: self.check.exit.clone(), stdout: self.check.stdout.clone() }
+    }
+}
+
+fn expand_word<'v>(word: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> Vec<String> {
+    let whole = word.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    match whole.and_then(value) {
+        Some(values) => values.to_vec(),
+        None => vec![expand_text(word, value)],
+    }
+}
+
+fn expand_text<'v>(text: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            out.push_str(&rest[..at - 1]);
+            out.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 2..];
+        match after.find('}').and_then(|end| Some((value(&after[..end])?, end))) {
+            Some((values, end)) => {
+                out.push_str(&values.join(" "));
+                rest = &after[end + 1..];
+            }
+            None => {
+                out.push_str("${");
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,165 @@
+//! Source files, spans in them, and the one door through which the compiler reads the outside world.
+//!
+//! Does not know what a plan is, and never touches a disk: implementations of [`Sources`] do.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Index of a file in a [`SourceMap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A byte range in one file. `start <= end`; both lie on character boundaries of the file's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    pub file: FileId,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn new(file: FileId, start: usize, end: usize) -> Span {
+        Span { file, start: start as u32, end: end as u32 }
+    }
+
+    /// The smallest span that covers both; both must lie in the same file.
+    pub fn to(self, other: Span) -> Span {
+        Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// A value and the place it was written at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    pub fn new(value: T, span: Span) -> Spanned<T> {
+        Spanned { value, span }
+    }
+}
+
+/// One file's text with its line index.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Repository-relative, `/`-separated; `<stdin>` for standard input.
+    pub path: Utf8PathBuf,
+    pub text: String,
+    line_starts: Vec<u32>,
+}
+
+/// A place for people: 1-based line and 1-based column, the column counted in Unicode scalar values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
+}
+
+impl SourceFile {
+    pub fn new(path: Utf8PathBuf, text: String) -> SourceFile {
+        let mut line_starts = vec![0];
+        let bytes = text.as_bytes();
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                line_starts.push(at as u32 + 1);
+            }
+        }
+        SourceFile { path, text, line_starts }
+    }
+
+    /// 0-based number of the line that holds the byte `offset`.
+    pub fn line_of(&self, offset: u32) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    pub fn line_count(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// Byte offset at which the 0-based `line` begins; the end of the text past the last line.
+    pub fn line_start(&self, line: usize) -> u32 {
+        self.line_starts.get(line).copied().unwrap_or(self.text.len() as u32)
+    }
+
+    /// The 0-based `line` without its line break.
+    pub fn line_text(&self, line: usize) -> &str {
+        let start = self.line_start(line) as usize;
+        let end = self.line_start(line + 1) as usize;
+        self.text[start..end].trim_end_matches(['\n', '\r'])
+    }
+
+    pub fn position(&self, offset: u32) -> Position {
+        let line = self.line_of(offset);
+        let start = self.line_start(line) as usize;
+        let column = self.text[start..(offset as usize).min(self.text.len())].chars().count();
+        Position { line: line as u32 + 1, column: column as u32 + 1 }
+    }
+}
+
+/// Every file that one compilation read.
+#[derive(Debug, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    pub fn add(&mut self, file: SourceFile) -> FileId {
+        self.files.push(file);
+        FileId(self.files.len() as u32 - 1)
+    }
+
+    pub fn file(&self, id: FileId) -> &SourceFile {
+        &self.files[id.0 as usize]
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        self.files.iter().enumerate().map(|(at, file)| (FileId(at as u32), file))
+    }
+
+    pub fn by_path(&self, path: &Utf8Path) -> Option<FileId> {
+        self.files.iter().position(|file| file.path == path).map(|at| FileId(at as u32))
+    }
+
+    pub fn text(&self, span: Span) -> &str {
+        &self.file(span.file).text[span.start as usize..span.end as usize]
+    }
+}
+
+/// Why a file could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    Missing,
+    NotAFile,
+    /// A symbolic link on the way leads out of the repository.
+    Escapes,
+    /// Larger than the reader allows; the limit in bytes.
+    TooLarge(u64),
+    /// The operating system's words.
+    Denied(String),
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    File,
+    Directory,
+    Other,
+}
+
+/// The outside world, as far as the compiler may see it. Paths are relative to the repository's root, use
+/// `/`, and hold no `.` or `..` parts; the compiler normalises before it asks.
+pub trait Sources {
+    /// The bytes of a file; they need not be UTF-8.
+    fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError>;
+    /// What stands at the path, following symbolic links; `None` if nothing does.
+    fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
+}

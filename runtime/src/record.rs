@@ -1,0 +1,370 @@
+//! The journal's records and the objects they name, as they stand on disk (`spec/journal.md`).
+//!
+//! Does not know how a record is written (`journal`) or folded into a state (`state`).
+//!
+//! Integers only, ASCII keys, no floats, no secrets: prompts and outputs appear by salted digest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{ObjectId, Sha256};
+use crate::patch::{Entry, Patch};
+
+/// Version of records and result objects. A reader refuses newer ones.
+pub const RECORD_VERSION: u32 = 1;
+
+/// One record: the value of `rec` in a journal line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub v: u32,
+    /// 0-based; the order of records. Wall time is only a claim.
+    pub seq: u64,
+    /// Random id of the clone that wrote it.
+    pub writer: String,
+    pub run: String,
+    pub time_ms: u64,
+    /// Monotonic milliseconds since boot; comparable within one `boot`.
+    pub mono_ms: u64,
+    pub boot: String,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened. `kind` names the variant, `data` holds its fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data")]
+pub enum Event {
+    #[serde(rename = "run.started")]
+    RunStarted(RunStarted),
+    #[serde(rename = "run.ended")]
+    RunEnded { feature: String, exit: u8, reason: String },
+    #[serde(rename = "attempt.started")]
+    AttemptStarted(AttemptStarted),
+    #[serde(rename = "attempt.captured")]
+    AttemptCaptured(AttemptCaptured),
+    #[serde(rename = "attempt.failed")]
+    AttemptFailed(AttemptFailed),
+    /// A started attempt whose end nobody saw: its reservation is charged.
+    #[serde(rename = "attempt.lost")]
+    AttemptLost { feature: String, unit: String, attempt: String, charged_micro_usd: u64 },
+    #[serde(rename = "verify.done")]
+    VerifyDone(VerifyDone),
+    #[serde(rename = "unit.accepted")]
+    UnitAccepted(UnitAccepted),
+    #[serde(rename = "unit.blocked")]
+    UnitBlocked(UnitBlocked),
+    #[serde(rename = "land.intent")]
+    LandIntent { feature: String, unit: String, branch: String, parent: ObjectId, commit: ObjectId, result: Sha256 },
+    #[serde(rename = "landed")]
+    Landed { feature: String, unit: String, branch: String, commit: ObjectId, result: Sha256 },
+    #[serde(rename = "land.void")]
+    LandVoid { feature: String, unit: String, branch: String, commit: ObjectId, reason: String },
+    #[serde(rename = "gate.reached")]
+    GateReached { feature: String, gate: String, head: ObjectId, closure: String, page: Sha256 },
+    #[serde(rename = "gate.decided")]
+    GateDecided { feature: String, gate: String, statement: Statement, signature: Option<String> },
+    #[serde(rename = "gate.passed")]
+    GatePassed { feature: String, gate: String, head: ObjectId, closure: String },
+    #[serde(rename = "manual.done")]
+    ManualDone { feature: String, unit: String, key: String, actor: Actor, evidence: Vec<Evidence> },
+    #[serde(rename = "tampered")]
+    Tampered { feature: String, unit: String, attempt: String, what: Vec<String> },
+    #[serde(rename = "journal.repaired")]
+    JournalRepaired { bytes: u64, moved_to: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunStarted {
+    pub feature: String,
+    /// Digest of the graph.
+    pub graph: String,
+    /// SHA-256 of the graph JSON in the store.
+    pub graph_json: Sha256,
+    /// Repository-relative path of the plan.
+    pub plan: String,
+    /// The name the base came from (a branch or ref), for people.
+    pub base: String,
+    pub branch: String,
+    /// The commit that the run is pinned to.
+    pub head: ObjectId,
+    pub actor: Actor,
+    pub version: String,
+}
+
+/// Who acted. Without a signature it is the operating system's user and shown as such.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    /// `os-user` (later: `human`, `ci`).
+    pub kind: String,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptStarted {
+    pub feature: String,
+    pub unit: String,
+    /// Random; names the attempt's directory.
+    pub attempt: String,
+    /// 1-based, counted over attempts that were not lost, for one key.
+    pub number: u32,
+    pub key: String,
+    /// SHA-256 of the key's manifest (its fields) in the store: what `loop why` compares.
+    pub manifest: Sha256,
+    /// Git tree id of the start tree.
+    pub start_tree: ObjectId,
+    /// Digest of the unit's policy; a change of it lifts a block.
+    pub policy: String,
+    pub agent: String,
+    pub model: Option<String>,
+    /// Salted digest of the prompt, in the store.
+    pub prompt: Sha256,
+    pub reserved_micro_usd: u64,
+    /// `false`: nothing is known of what it may cost.
+    pub reservation_known: bool,
+    /// `bwrap`, `cgroup` or `shim`; the last two are unconfined.
+    pub containment: String,
+    pub shim: ShimId,
+}
+
+/// Identifies the shim's process for people; the lock decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShimId {
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start: u64,
+    pub boot: String,
+    pub host: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptCaptured {
+    pub feature: String,
+    pub unit: String,
+    pub attempt: String,
+    pub exit: Exit,
+    pub usage: Usage,
+    /// SHA-256 of the [`CapturedManifest`] in the store.
+    pub manifest: Sha256,
+    /// Salted digest of the transcript in the store.
+    pub transcript: Sha256,
+    /// Ignored files that were dropped.
+    pub dropped: u64,
+    pub duration_ms: u64,
+}
+
+/// How an agent's process ended, and what its stream said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// The class of failure if the attempt already failed by itself.
+    pub failure: Option<FailureClass>,
+    /// Words for people.
+    pub message: Option<String>,
+    /// The agent's own `blocked` reason.
+    pub blocked: Option<String>,
+}
+
+/// What the back end reported. `None`: it said nothing about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    pub micro_usd: Option<u64>,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    pub cache_read_tokens: Option<u64>,
+    pub cache_write_tokens: Option<u64>,
+    pub model_reported: Option<String>,
+    pub session: Option<String>,
+}
+
+/// The captured end state of an attempt, in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapturedManifest {
+    pub v: u32,
+    pub start_tree: ObjectId,
+    pub patch: Patch,
+    /// Why capture refused the tree, if it did.
+    pub refused: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureClass {
+    AgentExit,
+    IdleTimeout,
+    Timeout,
+    RateLimited,
+    Auth,
+    BadReport,
+    OutOfScope,
+    EmptyDiff,
+    VerifyFailed,
+    ReviewRejected,
+    Blocked,
+    Budget,
+    Tampered,
+    Environment,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptFailed {
+    pub feature: String,
+    pub unit: String,
+    pub attempt: String,
+    pub key: String,
+    pub policy: String,
+    pub class: FailureClass,
+    /// Class and sorted failure ids, as one text.
+    pub signature: String,
+    /// Words for people.
+    pub message: String,
+    /// The captured manifest of the attempt, if there is one: adoption starts from it.
+    pub captured: Option<Sha256>,
+    pub evidence: Vec<Evidence>,
+    /// Does it count against `attempts`?
+    pub counted: bool,
+}
+
+/// A stored blob, kept for people and for the next attempt's prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    pub name: String,
+    /// Salted digest, in the store.
+    pub blob: Sha256,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyDone {
+    pub feature: String,
+    /// A unit's id or `gate:ID`.
+    pub subject: String,
+    pub verifier: String,
+    /// Git tree id of what was tested.
+    pub tree: ObjectId,
+    /// The verify key (BLAKE3).
+    pub key: String,
+    pub verdict: Verdict,
+    /// Sorted failure ids.
+    pub failures: Vec<String>,
+    pub exit: Option<i32>,
+    pub signal: Option<i32>,
+    /// Salted digest of the output, in the store.
+    pub output: Option<Sha256>,
+    /// `seq` of the record where it really ran.
+    pub cached_from: Option<u64>,
+    pub containment: String,
+    pub duration_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Passed,
+    Failed,
+    /// It could not be judged (not found, timeout, signal): never cached, never a pass.
+    Errored,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitAccepted {
+    pub feature: String,
+    pub unit: String,
+    pub key: String,
+    /// SHA-256 of the key's manifest in the store.
+    pub manifest: Sha256,
+    /// SHA-256 of the [`ResultObject`] in the store.
+    pub result: Sha256,
+    /// Nothing changed: accepted, and there is nothing to land.
+    pub empty: bool,
+    pub attempt: Option<String>,
+}
+
+/// Everything a commit is made of; in the store. Its SHA-256 is the trailer `Loop-Result`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultObject {
+    pub v: u32,
+    pub feature: String,
+    pub unit: String,
+    pub key: String,
+    pub patch: Patch,
+    /// Every path that any landing of this unit touched, with the entry it left (`None`: deleted), sorted:
+    /// what dependants see in their keys.
+    pub output: Vec<OutputEntry>,
+    /// Commit message without trailers.
+    pub message: String,
+    pub author: Signature,
+    /// Seconds since the epoch of the acceptance; the commit takes the later of it and its parent's.
+    pub time_s: i64,
+    /// Without `Loop-Result`, which is this object's own digest.
+    pub trailers: Vec<(String, String)>,
+    pub verdicts: Vec<ResultVerdict>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputEntry {
+    pub path: String,
+    pub entry: Option<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultVerdict {
+    pub verifier: String,
+    pub key: String,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    pub name: String,
+    pub email: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitBlocked {
+    pub feature: String,
+    pub unit: String,
+    pub key: String,
+    pub policy: String,
+    pub reason: String,
+    pub class: FailureClass,
+}
+
+/// What an approval says; these are the bytes (as RFC 8785 JSON) that a signature covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    pub v: u32,
+    pub repository: String,
+    pub feature: String,
+    pub gate: String,
+    /// `approved` or `refused`.
+    pub decision: String,
+    pub reason: Option<String>,
+    pub head: ObjectId,
+    pub closure: String,
+    pub page: Sha256,
+    /// SHA-256 of the previous decision's statement on this gate.
+    pub previous: Option<Sha256>,
+    /// `self` of the newest record at the time.
+    pub checkpoint: String,
+    pub role: String,
+    pub actor: Actor,
+}
