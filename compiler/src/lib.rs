@@ -11,6 +11,7 @@
 pub mod diagnostic;
 pub mod glob;
 pub mod graph;
+pub mod markdown;
 pub mod plan;
 pub mod source;
 pub mod syntax;
