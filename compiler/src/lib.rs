@@ -12,6 +12,7 @@ pub mod check;
 pub mod diagnostic;
 pub mod glob;
 pub mod graph;
+pub mod markdown;
 pub mod plan;
 pub mod source;
 pub mod syntax;
