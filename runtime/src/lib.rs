@@ -4,4 +4,6 @@
 
 pub mod digest;
 pub mod patch;
+pub mod process;
 pub mod record;
+pub mod sandbox;
