@@ -3,6 +3,8 @@
 //! Does not know the plan language: it sees the compiled graph alone.
 
 pub mod digest;
+pub mod fault;
 pub mod patch;
 pub mod record;
 pub mod schedule;
+pub mod workspace;
