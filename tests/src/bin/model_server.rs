@@ -50,7 +50,7 @@ struct Turn {
     /// Milliseconds of silence before the answer.
     delay_ms: u64,
     text: Option<String>,
-    /// Calls of the client's tools. `{cwd}` in any string becomes the working directory that the client named.
+    /// Calls of the client's tools; paths relative to its working directory do.
     tools: Vec<ToolUse>,
     error: Option<ApiError>,
     /// The connection breaks in the middle of the stream.
@@ -86,7 +86,6 @@ struct Conversation {
     has_tools: bool,
     streams: bool,
     model: String,
-    cwd: String,
 }
 
 struct Request {
@@ -128,7 +127,8 @@ fn start() -> Result<(), String> {
         }
     }
     let script_file = options.get("--script").ok_or("--script FILE is missing")?;
-    let script_text = std::fs::read_to_string(script_file).map_err(|error| format!("{script_file}: {error}"))?;
+    let script_text =
+        std::fs::read_to_string(script_file).map_err(|error| format!("{script_file}: {error}"))?;
     let script = serde_json::from_str(&script_text).map_err(|error| format!("{script_file}: {error}"))?;
     let log = match options.get("--log") {
         Some(path) => Some(Mutex::new(File::create(path).map_err(|error| format!("{path}: {error}"))?)),
@@ -138,10 +138,12 @@ fn start() -> Result<(), String> {
         Some(port) => port.parse().map_err(|_| format!("{port} is no port"))?,
         None => 0,
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| format!("bind: {error}"))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| format!("bind: {error}"))?;
     let port = listener.local_addr().map_err(|error| format!("local address: {error}"))?.port();
     match options.get("--port-file") {
-        Some(path) => write_whole(&PathBuf::from(path), &format!("{port}\n")).map_err(|error| format!("{path}: {error}"))?,
+        Some(path) => write_whole(&PathBuf::from(path), &format!("{port}\n"))
+            .map_err(|error| format!("{path}: {error}"))?,
         None => writeln!(io::stdout(), "{port}").map_err(|error| format!("stdout: {error}"))?,
     }
     if watch_stdin {
@@ -175,7 +177,8 @@ impl Server {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut writer = stream;
         while let Some(request) = read_request(&mut reader, &mut writer)? {
-            let last = request.headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let last =
+                request.headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             if !self.answer(&request, &mut writer)? || last {
                 break;
             }
@@ -207,8 +210,15 @@ impl Server {
     }
 
     fn answer_message(&self, request: &Request, out: &mut impl Write) -> io::Result<bool> {
-        let Some(conversation) = serde_json::from_slice(&request.body).ok().as_ref().and_then(Conversation::read) else {
-            return send_json(out, 400, &[], &error_body("invalid_request_error", "the body is no message request"));
+        let Some(conversation) =
+            serde_json::from_slice(&request.body).ok().as_ref().and_then(Conversation::read)
+        else {
+            return send_json(
+                out,
+                400,
+                &[],
+                &error_body("invalid_request_error", "the body is no message request"),
+            );
         };
         if !conversation.has_tools {
             self.note(request, &json!({"side": true}))?;
@@ -218,7 +228,12 @@ impl Server {
         let lane = self.script.lanes.iter().position(|lane| conversation.user_text.contains(&lane.when));
         let Some(lane) = lane else {
             self.note(request, &json!({"lane": null, "status": 400}))?;
-            return send_json(out, 400, &[], &error_body("invalid_request_error", "the script has no lane for this prompt"));
+            return send_json(
+                out,
+                400,
+                &[],
+                &error_body("invalid_request_error", "the script has no lane for this prompt"),
+            );
         };
         let turns = &self.script.lanes[lane].turns;
         let done = Turn { text: Some("Done.".into()), ..Turn::default() };
@@ -256,14 +271,11 @@ impl Conversation {
         for message in messages.iter().filter(|message| message["role"] == "user") {
             collect_text(&message["content"], &mut user_text);
         }
-        let mut everything = user_text.clone();
-        collect_text(&body["system"], &mut everything);
         Some(Conversation {
             turn: messages.iter().filter(|message| message["role"] == "assistant").count(),
             has_tools: body["tools"].as_array().is_some_and(|tools| !tools.is_empty()),
             streams: body["stream"] == true,
             model: body["model"].as_str().unwrap_or("scripted").to_owned(),
-            cwd: working_directory(&everything).unwrap_or(".").to_owned(),
             user_text,
         })
     }
@@ -282,21 +294,6 @@ fn collect_text(content: &Value, into: &mut String) {
     }
 }
 
-/// The client tells the model where it works in words such as "Primary working directory: /a/b".
-fn working_directory(text: &str) -> Option<&str> {
-    let at = text.find("orking directory: ")? + "orking directory: ".len();
-    text[at..].lines().next().map(str::trim_end)
-}
-
-fn substitute(value: &Value, cwd: &str) -> Value {
-    match value {
-        Value::String(text) => Value::String(text.replace("{cwd}", cwd)),
-        Value::Array(items) => items.iter().map(|item| substitute(item, cwd)).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, item)| (name.clone(), substitute(item, cwd))).collect(),
-        other => other.clone(),
-    }
-}
-
 fn error_body(kind: &str, message: &str) -> Value {
     json!({"type": "error", "error": {"type": kind, "message": message}})
 }
@@ -308,8 +305,8 @@ fn send_turn(out: &mut impl Write, conversation: &Conversation, id: &str, turn: 
         blocks.push(json!({"type": "text", "text": text}));
     }
     for (index, tool) in turn.tools.iter().enumerate() {
-        let input = substitute(&tool.input, &conversation.cwd);
-        blocks.push(json!({"type": "tool_use", "id": format!("toolu_{id}_{index}"), "name": tool.name, "input": input}));
+        let id = format!("toolu_{id}_{index}");
+        blocks.push(json!({"type": "tool_use", "id": id, "name": tool.name, "input": tool.input}));
     }
     let stop_reason = match &turn.stop_reason {
         Some(reason) => reason.as_str(),
@@ -365,7 +362,8 @@ fn send_turn(out: &mut impl Write, conversation: &Conversation, id: &str, turn: 
 
 fn send_json(out: &mut impl Write, status: u16, extra: &[String], body: &Value) -> io::Result<bool> {
     let body = body.to_string();
-    let mut headers = vec!["content-type: application/json".to_owned(), format!("content-length: {}", body.len())];
+    let mut headers =
+        vec!["content-type: application/json".to_owned(), format!("content-length: {}", body.len())];
     headers.extend_from_slice(extra);
     send_head(out, status, &headers)?;
     out.write_all(body.as_bytes())?;
@@ -391,7 +389,9 @@ fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Resul
         return Ok(None);
     }
     let mut words = first.split_whitespace();
-    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(ErrorKind::InvalidData.into()) };
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return Err(ErrorKind::InvalidData.into());
+    };
     let (method, path) = (method.to_owned(), target.split('?').next().unwrap_or(target).to_owned());
     let mut headers = BTreeMap::new();
     loop {
@@ -405,7 +405,8 @@ fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Resul
     if headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    let body = if headers.get("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+    let body = if headers.get("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+    {
         read_chunks(reader)?
     } else {
         let length = headers.get("content-length").map_or(Ok(0), |value| value.parse());
