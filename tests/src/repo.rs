@@ -254,13 +254,13 @@ impl Repo {
     }
 
     pub fn run_loopc(&self, arguments: &[&str]) -> Outcome {
-        let mut command = self.command(&loopc_binary());
+        let mut command = self.command(loopc_binary());
         command.args(arguments);
         spawn(command).wait()
     }
 
     pub fn spawn_loop(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(&loop_binary());
+        let mut command = self.command(loop_binary());
         command.args(arguments);
         spawn(command)
     }
