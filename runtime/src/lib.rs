@@ -5,3 +5,4 @@
 pub mod digest;
 pub mod patch;
 pub mod record;
+pub mod schedule;
