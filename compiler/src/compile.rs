@@ -88,7 +88,13 @@ fn same_feature(id: &str, span: Span, first: Span) -> Diagnostic {
 fn sort(diagnostics: &mut Vec<Diagnostic>, map: &SourceMap) {
     let key = |diagnostic: &Diagnostic| {
         let span = diagnostic.primary.span;
-        (map.file(span.file).path.clone(), span.start, span.end, diagnostic.rule.code, diagnostic.message.clone())
+        (
+            map.file(span.file).path.clone(),
+            span.start,
+            span.end,
+            diagnostic.rule.code,
+            diagnostic.message.clone(),
+        )
     };
     diagnostics.sort_by_cached_key(key);
     // Equal ones are neighbours now, or have only others of the same key between them.

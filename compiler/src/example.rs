@@ -16,12 +16,24 @@ pub const PROJECT: &str = include_str!("diagnostic/pages/common/loop.kdl");
 
 /// Further files of some rules' examples: rule, path, content.
 const FILES: &[(&str, &str, &[u8])] = &[
-    ("import-cycle", "checks.loop.kdl", include_bytes!("diagnostic/pages/import-cycle/files/checks.loop.kdl")),
+    (
+        "import-cycle",
+        "checks.loop.kdl",
+        include_bytes!("diagnostic/pages/import-cycle/files/checks.loop.kdl"),
+    ),
     ("import-cycle", "more.loop.kdl", include_bytes!("diagnostic/pages/import-cycle/files/more.loop.kdl")),
     ("import-cycle", "plain.loop.kdl", include_bytes!("diagnostic/pages/import-cycle/files/plain.loop.kdl")),
     ("missing-file", "docs/tone.md", include_bytes!("diagnostic/pages/missing-file/files/docs/tone.md")),
-    ("missing-heading", "docs/tone.md", include_bytes!("diagnostic/pages/missing-heading/files/docs/tone.md")),
-    ("unknown-import", "checks.loop.kdl", include_bytes!("diagnostic/pages/unknown-import/files/checks.loop.kdl")),
+    (
+        "missing-heading",
+        "docs/tone.md",
+        include_bytes!("diagnostic/pages/missing-heading/files/docs/tone.md"),
+    ),
+    (
+        "unknown-import",
+        "checks.loop.kdl",
+        include_bytes!("diagnostic/pages/unknown-import/files/checks.loop.kdl"),
+    ),
     (
         "unreadable-text",
         "umlauts.loop.kdl",

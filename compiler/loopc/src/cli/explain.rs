@@ -63,7 +63,7 @@ fn list() -> String {
     let wide = RULES.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for family in FAMILIES {
         let _ = writeln!(out, "{}", family.title);
-        for rule in RULES.iter().filter(|rule| rule.code[1..].starts_with(&format!("0{}", family.digit))) {
+        for rule in RULES.iter().filter(|rule| rule.family() == family.digit) {
             let _ = writeln!(out, "  {}  {:wide$}  {}", rule.code, rule.name, rule.summary);
         }
     }

@@ -21,7 +21,8 @@ const STDIN_PATH: &str = "<stdin>";
 /// Compiles what the paths name; without paths, everything in the repository of the current directory.
 pub(super) fn compile(paths: &[Utf8PathBuf]) -> Result<Compilation, Failure> {
     let current = current_directory()?;
-    let start = paths.iter().find(|path| *path != STANDARD_INPUT).map_or(current.clone(), |path| current.join(path));
+    let start =
+        paths.iter().find(|path| *path != STANDARD_INPUT).map_or(current.clone(), |path| current.join(path));
     let repository = Repository::find(&start)?;
     let mut plans: Vec<Utf8PathBuf> = Vec::new();
     let mut groups: BTreeMap<Option<Utf8PathBuf>, Vec<Utf8PathBuf>> = BTreeMap::new();
@@ -51,7 +52,9 @@ pub(super) fn compile(paths: &[Utf8PathBuf]) -> Result<Compilation, Failure> {
         if repository.root.join(&relative).is_dir() {
             let found = repository.plans_below(&relative)?;
             if found.is_empty() {
-                return Err(Failure::Told(format!("nothing to check: no `*{PLAN_SUFFIX}` in {path} or below it")));
+                return Err(Failure::Told(format!(
+                    "nothing to check: no `*{PLAN_SUFFIX}` in {path} or below it"
+                )));
             }
             plans.extend(found);
         } else if relative.file_name() == Some(PROJECT_FILE) {
@@ -59,7 +62,9 @@ pub(super) fn compile(paths: &[Utf8PathBuf]) -> Result<Compilation, Failure> {
         } else if relative.as_str().ends_with(PLAN_SUFFIX) {
             plans.push(relative);
         } else {
-            return Err(Failure::Told(format!("{path} is no plan: plans are files that end in `{PLAN_SUFFIX}`")));
+            return Err(Failure::Told(format!(
+                "{path} is no plan: plans are files that end in `{PLAN_SUFFIX}`"
+            )));
         }
     }
     plans.sort();
@@ -99,7 +104,10 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     let read = std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::Told(format!("cannot read standard input: {error}")))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(Failure::Told(format!("the plan on standard input is larger than {} MiB", MAX_FILE >> 20)));
+        return Err(Failure::Told(format!(
+            "the plan on standard input is larger than {} MiB",
+            MAX_FILE >> 20
+        )));
     }
     Ok(bytes)
 }

@@ -375,12 +375,18 @@ impl Cells {
     }
 }
 
+/// A line, and a byte in it.
+type LinePlace = (usize, usize);
+
+/// Start, end, and the text between them afterwards.
+type LineEdit = (LinePlace, LinePlace, String);
+
 /// Edits in one file, shown as the lines they take away and the lines they put there.
 #[derive(Debug, Default)]
 pub(super) struct Diff {
     lines: BTreeMap<usize, String>,
-    /// Start and end as line and byte in the line, and the new text; in order.
-    edits: Vec<((usize, usize), (usize, usize), String)>,
+    /// In order of place.
+    edits: Vec<LineEdit>,
 }
 
 impl Diff {
@@ -465,7 +471,7 @@ impl Diff {
     }
 
     /// The text of the block's lines with its edits made.
-    fn edited(&self, block: &[((usize, usize), (usize, usize), String)]) -> String {
+    fn edited(&self, block: &[LineEdit]) -> String {
         let mut out = String::new();
         let mut at = (block[0].0.0, 0);
         for (start, end, text) in block {
