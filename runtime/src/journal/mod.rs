@@ -78,6 +78,8 @@ pub enum Damage {
     Shape,
     #[error("its bytes do not have the digest that it carries")]
     Digest,
+    #[error("the end of the line was changed")]
+    Ending,
     #[error("it does not continue the record before it")]
     Previous,
     /// Two clones, or a restored copy, continued one record.
