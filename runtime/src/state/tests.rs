@@ -48,11 +48,13 @@ fn an_attempt_is_open_then_captured_then_judged() {
     let state = fold(events.clone());
     assert!(state.open_attempts().is_empty());
     assert_eq!(state.unit("u").unwrap().captured_attempt().unwrap().started.attempt, "a1");
+    assert_eq!(state.captured_unjudged("u", "k"), Some(("a1".to_owned(), samples::blob("captured"))));
+    assert_eq!(state.captured_unjudged("u", "other"), None);
     events.push(accepted("u", "a1", "k", "result"));
     let state = fold(events);
     let unit = state.unit("u").unwrap();
     assert!(unit.captured_attempt().is_none() && state.captured_attempts().is_empty());
-    assert_eq!(unit.accepted_for("k").unwrap().record.result, samples::blob("result"));
+    assert_eq!(unit.accepted_for("k").unwrap().result, samples::blob("result"));
     assert!(unit.accepted_for("other").is_none());
 }
 
@@ -75,6 +77,8 @@ fn lost_attempts_cost_money_and_no_try() {
     assert_eq!(unit.counted_failures("k"), 2);
     assert!(unit.failed_alike_twice("k"));
     assert_eq!(unit.adoptable("k").unwrap().attempt, "a3");
+    assert_eq!(state.out_of_scope_patch("u", "k"), Some(("a3".to_owned(), samples::blob("captured"))));
+    assert_eq!(state.out_of_scope_patch("v", "k"), None);
     assert_eq!(state.spent_on("u"), Spending { micro_usd: 1040, unknown: 0 });
     assert_eq!(state.spent(), Spending { micro_usd: 1540, unknown: 0 });
     assert_eq!(state.spent_in("r"), state.spent());
@@ -138,6 +142,7 @@ fn an_intent_is_open_until_it_landed_or_is_void() {
     assert!(unit.has_landed(&samples::blob("result")));
     assert_eq!(unit.landed_for("k").unwrap().commit, samples::object('e'));
     assert_eq!(state.landings(), unit.landings());
+    assert_eq!(state.accepted_in_order()[0].landing, Some(samples::object('e')));
 }
 
 #[test]
@@ -214,7 +219,7 @@ fn every_kind_can_be_folded_even_out_of_place() {
         assert_eq!(fold(vec![event]).records(), 1);
     }
     let manual = fold(samples::events());
-    assert!(manual.manual_done("look", "k2").is_some() && manual.manual_done("look", "k").is_none());
+    assert!(manual.manual_done("look", "k2") && !manual.manual_done("look", "k"));
     assert_eq!(manual.tamperings().len(), 1);
     assert!(manual.gate("answers").unwrap().has_passed("closure"));
     assert!(manual.attempt("a1").is_some());
