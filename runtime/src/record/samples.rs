@@ -21,7 +21,7 @@ fn feature() -> String {
 }
 
 pub(crate) fn actor() -> Actor {
-    Actor { kind: text("os-user"), name: text("zoë \"z\"\n\u{1f}\u{7f}") }
+    Actor { kind: text("os-user"), name: text("zoë āĈЁ \"z\"\n\u{1f}\u{7f}") }
 }
 
 pub(crate) fn evidence() -> Evidence {
