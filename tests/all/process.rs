@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_runtime::process::{
-    Cancel, CommandSpec, End, Limits, Outcome, ProcessError, Shim, ShimProgram, Stream, cancellation,
-    process_start_time, processes_using, wait_released,
+    Cancel, CommandSpec, End, Left, Limits, Outcome, ProcessError, Shim, ShimIdentity, ShimProgram, Stream,
+    boot_id, cancellation, descends_from_shim, end_left, host_name, process_start_time, processes_using,
+    wait_ended, wait_released,
 };
 use loop_runtime::sandbox::{Access, Containment, Detected, Profile, Role, detect, toolchain_binds};
 
@@ -485,6 +486,7 @@ fn as_executor() {
         spec.profile = place.agent(&confined().expect("the parent asked for it"));
     }
     spec.limits.idle = Some(Duration::from_secs(2));
+    spec.limits.grace = Duration::from_millis(500);
     let outcome = block_on(async {
         let shim = Shim::start(spec).await.expect("it starts");
         std::fs::write(root.join("shim"), shim.id().pid.to_string()).expect("writable");
@@ -613,7 +615,7 @@ fn a_shim_that_was_stopped_is_overruled() {
     let script = "kill -STOP $PPID; echo up > daemon; while :; do sleep 1; done";
     let mut executor = executor(&place, script, false);
     place.wait_for("daemon");
-    // Idle for 2 s, the grace of 5 s, then the executor ends the tree itself.
+    // Silent for 2 s, the grace, and then the executor ends the tree itself.
     assert!(executor.wait().expect("it ends").success());
     assert_eq!(std::fs::read_to_string(place.root.join("outcome")).expect("written"), "IdleTimedOut true");
     place.assert_empty_within(Duration::ZERO);
@@ -630,6 +632,68 @@ fn an_executor_that_slept_drains_before_it_judges_silence() {
     kill(executor.id(), "-CONT");
     assert!(executor.wait().expect("it ends").success());
     assert_eq!(std::fs::read_to_string(place.root.join("outcome")).expect("written"), "Exited(0) true");
+}
+
+#[test]
+fn a_resume_ends_what_a_stopped_shim_still_holds() {
+    let place = Place::new();
+    let mut executor =
+        executor(&place, "kill -STOP $PPID; echo up > daemon; while :; do sleep 1; done", false);
+    place.wait_for("daemon");
+    let pid = shim_of(&place);
+    let shim = ShimIdentity {
+        pid,
+        start: process_start_time(pid).expect("it is stopped, not gone"),
+        boot: boot_id(),
+        host: host_name(),
+    };
+    executor.kill().expect("it runs");
+    executor.wait().expect("it ended");
+    block_on(async {
+        let left =
+            wait_ended(&place.lock, &place.work, Duration::from_millis(300)).await.expect("it can be asked");
+        assert_eq!(left, Left::Locked);
+        assert!(end_left(&shim).await);
+        let left =
+            wait_ended(&place.lock, &place.work, Duration::from_secs(5)).await.expect("it can be asked");
+        assert_eq!(left, Left::Nothing);
+    });
+}
+
+#[test]
+fn what_an_unconfined_killed_shim_left_is_named() {
+    let place = Place::new();
+    let mut stray =
+        Command::new("sleep").arg("300").current_dir(&place.work).spawn().expect("sleep is there");
+    let left =
+        block_on(wait_ended(&place.lock, &place.work, Duration::from_millis(50))).expect("it can be asked");
+    assert_eq!(left, Left::Processes(vec![stray.id()]));
+    stray.kill().expect("it runs");
+    stray.wait().expect("it ended");
+}
+
+const DESCENDANT: &str = "LOOP_TEST_PROCESS_DESCENDANT";
+
+/// Not a test by itself: started again under a shim by the next one.
+#[test]
+fn as_descendant() {
+    if let Some(file) = std::env::var_os(DESCENDANT) {
+        std::fs::write(file, descends_from_shim().to_string()).expect("writable");
+    }
+}
+
+#[test]
+fn a_command_knows_that_it_descends_from_a_shim_even_daemonised() {
+    assert!(!descends_from_shim());
+    let place = Place::new();
+    let test = std::env::current_exe().expect("a test has a path");
+    let script =
+        format!("(setsid '{}' --exact process::as_descendant &) ; sleep 0.1; sleep 0.1", test.display());
+    let mut spec = place.sh(&script);
+    let answer = place.work.join("answer");
+    spec.env.insert(DESCENDANT.to_owned(), answer.as_str().into());
+    ended(End::Exited(0), spec);
+    assert_eq!(place.read("answer"), "true");
 }
 
 // What a sandbox hides and forbids.

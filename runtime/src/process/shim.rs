@@ -135,6 +135,8 @@ impl Place {
         // Whoever started `loop` may have left descriptors open: the command gets none of them.
         close_from(3);
         let _ = rustix::process::setsid();
+        // Executed through a descriptor, it would be shown by that number.
+        let _ = std::fs::write("/proc/self/comm", "loop-shim");
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         // A crash dump of an agent's tool would hold its environment.
         let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
