@@ -4,6 +4,7 @@
 
 mod claude_cli;
 mod model_server;
+mod process;
 
 #[test]
 fn every_file_beside_this_one_is_a_module() {
