@@ -9,9 +9,12 @@
 //! ```
 
 pub mod check;
+pub mod compile;
 pub mod diagnostic;
+pub mod example;
 pub mod glob;
 pub mod graph;
+pub mod markdown;
 pub mod plan;
 pub mod source;
 pub mod syntax;

@@ -3,5 +3,47 @@
 //! Does not know KDL's grammar (that is `syntax`) nor whether the plan is sound (that is `check`).
 
 pub mod model;
+pub mod schema;
+
+use camino::Utf8Path;
 
 pub use model::*;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceMap, Sources};
+
+/// What to compile: paths relative to the repository's root.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Input<'a> {
+    /// `loop.kdl`.
+    pub project: Option<&'a Utf8Path>,
+    /// A `*.loop.kdl` file: a feature's plan, or one that only holds verifiers and agents for others to import.
+    pub plan: Option<&'a Utf8Path>,
+}
+
+/// A plan and what was wrong with its text, sorted by place. Mistakes of syntax are among the diagnostics.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    pub plan: Plan,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads `input` and what it imports, and says what the plan means. Files go into `map`; one that is there
+/// already is not read again.
+pub fn lower(input: &Input, sources: &dyn Sources, map: &mut SourceMap) -> Lowered {
+    let _ = (input, sources, map);
+    let plan = Plan {
+        project: None,
+        feature: None,
+        requirements: Vec::new(),
+        gates: Vec::new(),
+        units: Vec::new(),
+        verifiers: Vec::new(),
+        agents: Vec::new(),
+        protect: Vec::new(),
+        plan_files: Vec::new(),
+        worktree: Worktree::default(),
+        lints: Vec::new(),
+    };
+    Lowered { plan, diagnostics: Vec::new() }
+}
