@@ -11,7 +11,8 @@ use crate::plan::Lint;
 ///
 /// A rule that may not be lowered keeps its weight; that the plan tries is reported where names are resolved.
 pub(super) fn apply(lints: &[Lint], diagnostics: &mut Vec<Diagnostic>) {
-    let levels: BTreeMap<&str, Level> = lints.iter().map(|lint| (lint.rule.value.as_str(), lint.level)).collect();
+    let levels: BTreeMap<&str, Level> =
+        lints.iter().map(|lint| (lint.rule.value.as_str(), lint.level)).collect();
     diagnostics.retain_mut(|diagnostic| {
         let wanted = match levels.get(diagnostic.rule.name) {
             None => return true,

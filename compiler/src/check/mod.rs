@@ -4,11 +4,10 @@
 
 mod edit;
 mod files;
+mod inputs;
 mod lint;
 pub(crate) mod order;
 mod ownership;
-#[cfg(test)]
-pub(crate) mod testing;
 mod verification;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -85,7 +84,8 @@ pub fn check(
     files::check(&context, &mut diagnostics);
     lint::apply(&plan.lints, &mut diagnostics);
     diagnostics.sort_by(|a, b| {
-        let key = |d: &Diagnostic| (d.primary.span.file, d.primary.span.start, d.primary.span.end, d.rule.code);
+        let key =
+            |d: &Diagnostic| (d.primary.span.file, d.primary.span.start, d.primary.span.end, d.rule.code);
         key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
     });
     let failed = earlier.iter().chain(&diagnostics).any(|diagnostic| diagnostic.severity == Severity::Error);

@@ -41,7 +41,11 @@ pub(super) enum By {
 pub fn gate_predecessors(plan: &Plan) -> Vec<Vec<GateIx>> {
     let named = |gate: &crate::plan::Gate| gate.needs.iter().map(|need| need.value).collect();
     let before = |at: usize| at.checked_sub(1).map(|before| GateIx(before as u32)).into_iter().collect();
-    plan.gates.iter().enumerate().map(|(at, gate)| if gate.needs_stated { named(gate) } else { before(at) }).collect()
+    plan.gates
+        .iter()
+        .enumerate()
+        .map(|(at, gate)| if gate.needs_stated { named(gate) } else { before(at) })
+        .collect()
 }
 
 /// The canonical order: again and again the ready item with the smallest number. Barriers are no work and pass as
@@ -183,7 +187,8 @@ fn acyclic_gates(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Gate
     let offset = plan.units.len() as u32;
     let mut waits: Vec<Vec<Wait>> = vec![Vec::new(); plan.units.len()];
     for (at, gate) in plan.gates.iter().enumerate() {
-        let span_of = |other: GateIx| gate.needs.iter().find(|need| need.value == other).map(|need| need.span);
+        let span_of =
+            |other: GateIx| gate.needs.iter().find(|need| need.value == other).map(|need| need.span);
         waits.push(
             gates[at]
                 .iter()
@@ -200,7 +205,11 @@ fn acyclic_gates(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Gate
         Some(component) => components.get(&(offset + other.0)) != Some(component),
         None => true,
     };
-    gates.into_iter().enumerate().map(|(at, gates)| gates.into_iter().filter(|other| cut(at, other)).collect()).collect()
+    gates
+        .into_iter()
+        .enumerate()
+        .map(|(at, gates)| gates.into_iter().filter(|other| cut(at, other)).collect())
+        .collect()
 }
 
 /// What each item waits for; waits for a unit of a later gate are reported and left out.
@@ -209,9 +218,11 @@ fn waits(plan: &Plan, gates: &[Vec<GateIx>], diagnostics: &mut Vec<Diagnostic>) 
     let mut waits: Vec<Vec<Wait>> = Vec::with_capacity(plan.units.len() + plan.gates.len());
     for unit in &plan.units {
         let gate = &plan.gates[unit.gate.0 as usize];
-        let span_of = |other: GateIx| gate.needs.iter().find(|need| need.value == other).map(|need| need.span);
+        let span_of =
+            |other: GateIx| gate.needs.iter().find(|need| need.value == other).map(|need| need.span);
         let needs = unit.needs.iter().map(|need| Wait { on: need.value.0, word: "needs", span: need.span });
-        let after = unit.after.iter().map(|after| Wait { on: after.value.0, word: "after", span: after.span });
+        let after =
+            unit.after.iter().map(|after| Wait { on: after.value.0, word: "after", span: after.span });
         let barriers = gates[unit.gate.0 as usize].iter().map(|other| Wait {
             on: offset + other.0,
             word: "gate",
@@ -230,7 +241,12 @@ fn waits(plan: &Plan, gates: &[Vec<GateIx>], diagnostics: &mut Vec<Diagnostic>) 
     waits
 }
 
-fn drop_later_gates(plan: &Plan, gates: &[Vec<GateIx>], waits: &mut [Vec<Wait>], diagnostics: &mut Vec<Diagnostic>) {
+fn drop_later_gates(
+    plan: &Plan,
+    gates: &[Vec<GateIx>],
+    waits: &mut [Vec<Wait>],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let units = plan.units.len();
     // Gates alone, as if they were units: their order is asked for.
     let alone: Vec<Vec<u32>> = gates.iter().map(|gates| gates.iter().map(|gate| gate.0).collect()).collect();
@@ -363,7 +379,9 @@ fn cycle_found(plan: &Plan, cycle: &[(u32, Wait)]) -> Diagnostic {
     let span = span.unwrap_or_else(|| Span::new(crate::source::FileId(0), 0, 0));
     let mut diagnostic = Diagnostic::new("dependency-cycle", span, message);
     for (at, pair) in cycle.iter().enumerate() {
-        diagnostic = if at == 0 { diagnostic.at(step(pair)) } else { diagnostic.label(pair.1.span, step(pair)) };
+        diagnostic =
+            if at == 0 { diagnostic.at(step(pair)) } else { diagnostic.label(pair.1.span, step(pair)) };
     }
-    diagnostic.help("remove one of these steps; what two units both need can be a unit of its own that both need")
+    diagnostic
+        .help("remove one of these steps; what two units both need can be a unit of its own that both need")
 }
