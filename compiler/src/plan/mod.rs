@@ -2,8 +2,12 @@
 //!
 //! Does not know KDL's grammar (that is `syntax`) nor whether the plan is sound (that is `check`).
 
+mod mistakes;
 pub mod model;
+pub mod names;
+mod read;
 pub mod schema;
+pub mod values;
 
 use camino::Utf8Path;
 
