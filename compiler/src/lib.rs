@@ -8,6 +8,7 @@
 //! .kdl text --syntax--> Document --plan--> Plan --check--> CheckedPlan --graph--> Graph
 //! ```
 
+pub mod check;
 pub mod diagnostic;
 pub mod glob;
 pub mod graph;

@@ -54,7 +54,14 @@ pub enum Event {
     #[serde(rename = "unit.blocked")]
     UnitBlocked(UnitBlocked),
     #[serde(rename = "land.intent")]
-    LandIntent { feature: String, unit: String, branch: String, parent: ObjectId, commit: ObjectId, result: Sha256 },
+    LandIntent {
+        feature: String,
+        unit: String,
+        branch: String,
+        parent: ObjectId,
+        commit: ObjectId,
+        result: Sha256,
+    },
     #[serde(rename = "landed")]
     Landed { feature: String, unit: String, branch: String, commit: ObjectId, result: Sha256 },
     #[serde(rename = "land.void")]
