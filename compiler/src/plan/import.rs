@@ -117,7 +117,8 @@ impl Loader<'_> {
             Ok(file) => Some(file),
             Err(problem) => {
                 let file = self.map.by_path(path);
-                let file = file.unwrap_or_else(|| self.map.add(SourceFile::new(path.to_owned(), String::new())));
+                let file =
+                    file.unwrap_or_else(|| self.map.add(SourceFile::new(path.to_owned(), String::new())));
                 let (rule, words) = unreadable(&problem);
                 let found = Diagnostic::new(rule, Span::new(file, 0, 0), format!("`{path}` {words}"));
                 self.diagnostics.push(found);
@@ -151,7 +152,8 @@ impl Loader<'_> {
 
     /// Reads the `import` nodes of a file and loads what they name.
     fn imports_of(&mut self, at: FileIx) {
-        let nodes: Vec<NodeId> = self.files[at].roots().filter(|node| node.name() == "import").map(|n| n.id).collect();
+        let nodes: Vec<NodeId> =
+            self.files[at].roots().filter(|node| node.name() == "import").map(|n| n.id).collect();
         for id in nodes {
             let Some(node) = self.files[at].node(id) else { continue };
             let Some(import) = self.import(at, node.id) else { continue };
@@ -170,7 +172,12 @@ impl Loader<'_> {
                 None if node.argument(0).is_some_and(|path| path.span == entry.span) => continue,
                 None => (exported.to_owned(), entry.value_span),
             };
-            names.push(Imported { local, local_span, exported: exported.to_owned(), exported_span: entry.value_span });
+            names.push(Imported {
+                local,
+                local_span,
+                exported: exported.to_owned(),
+                exported_span: entry.value_span,
+            });
         }
         let path = node.argument(0)?;
         let written = read::text(path).unwrap_or("").to_owned();
@@ -196,7 +203,8 @@ impl Loader<'_> {
             let meanwhile = if written.ends_with(".kdl") {
                 format!("a path to a file begins with `./` or `../`: \"./{written}\"")
             } else {
-                "define the verifiers in loop.kdl, or in a file of yours that you import with \"./...\"".to_owned()
+                "define the verifiers in loop.kdl, or in a file of yours that you import with \"./...\""
+                    .to_owned()
             };
             self.diagnostics.push(read::not_yet(span, "the standard library", &meanwhile));
             return None;
@@ -322,7 +330,13 @@ impl Loader<'_> {
     }
 
     /// Puts one imported name into `table`; returns the clash, if there is one.
-    fn take(&mut self, table: &mut Visible, name: &Imported, exports: &Visible, target: FileIx) -> Option<Diagnostic> {
+    fn take(
+        &mut self,
+        table: &mut Visible,
+        name: &Imported,
+        exports: &Visible,
+        target: FileIx,
+    ) -> Option<Diagnostic> {
         let verifier = exports.verifiers.get(&name.exported);
         let agent = exports.agents.get(&name.exported);
         if let Some((place, _)) = verifier {
@@ -405,12 +419,16 @@ pub(crate) fn unreadable(problem: &ReadProblem) -> (&'static str, String) {
 pub(crate) fn path_problem(problem: PathProblem, written: &str, span: Span) -> Diagnostic {
     match problem {
         PathProblem::Empty => Diagnostic::new("wrong-type", span, "the path is empty").at("no path"),
-        PathProblem::Absolute => Diagnostic::new("path-escape", span, format!("`{written}` is an absolute path"))
-            .at("this is not a path in the repository")
-            .help("paths count from the repository's root, or with `./` from the file they stand in"),
-        PathProblem::Escapes => Diagnostic::new("path-escape", span, format!("`{written}` leads out of the repository"))
-            .at("more `..` than there are directories")
-            .help("nothing outside the repository can be named"),
+        PathProblem::Absolute => {
+            Diagnostic::new("path-escape", span, format!("`{written}` is an absolute path"))
+                .at("this is not a path in the repository")
+                .help("paths count from the repository's root, or with `./` from the file they stand in")
+        }
+        PathProblem::Escapes => {
+            Diagnostic::new("path-escape", span, format!("`{written}` leads out of the repository"))
+                .at("more `..` than there are directories")
+                .help("nothing outside the repository can be named")
+        }
     }
 }
 

@@ -146,7 +146,9 @@ pub fn resolve(dir: &Utf8Path, text: &str) -> Result<String, PathProblem> {
     if text.is_empty() {
         return Err(PathProblem::Empty);
     }
-    if text.starts_with('/') || text.starts_with('\\') || text.as_bytes().get(1..3) == Some(b":\\") {
+    if text.starts_with('/')
+        || matches!(text.as_bytes(), [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic())
+    {
         return Err(PathProblem::Absolute);
     }
     let relative = text == "." || text == ".." || text.starts_with("./") || text.starts_with("../");
