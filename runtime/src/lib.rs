@@ -6,7 +6,7 @@ pub mod audit;
 pub mod crash;
 pub mod digest;
 pub mod drive;
-pub(crate) mod durable;
+pub mod durable;
 pub mod fault;
 pub mod journal;
 pub mod patch;

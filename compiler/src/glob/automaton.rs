@@ -20,7 +20,10 @@ pub(super) enum Token {
     /// `*`
     Run,
     /// `[...]`; ranges are sorted and hold both ends.
-    Set { negated: bool, ranges: Vec<(char, char)> },
+    Set {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// `**/`: any number of parts, each with the `/` behind it. Never last.
     Parts,
 }
@@ -97,7 +100,8 @@ fn step(tokens: &[Token], position: usize, c: char, fold: Fold) -> Option<usize>
 
 /// `position` and those behind it that can be reached without a character.
 fn reach(tokens: &[Token], position: usize, at_start: bool) -> impl Iterator<Item = usize> {
-    let skipped = tokens.get(position..).unwrap_or_default().iter().take_while(move |token| skippable(token, at_start));
+    let skipped =
+        tokens.get(position..).unwrap_or_default().iter().take_while(move |token| skippable(token, at_start));
     position..=position + skipped.count()
 }
 
@@ -178,7 +182,9 @@ impl Positions {
 
     /// Is the path read so far, which ends inside a part, covered?
     fn accepts(&self, tokens: &[Token]) -> bool {
-        self.iter().flat_map(|position| reach(tokens, position, false)).any(|position| position >= tokens.len())
+        self.iter()
+            .flat_map(|position| reach(tokens, position, false))
+            .any(|position| position >= tokens.len())
     }
 }
 

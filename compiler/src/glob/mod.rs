@@ -120,7 +120,11 @@ impl PatternSet {
 
     /// The last pattern that matches decides; a path that none matches is not in the set.
     pub fn matches(&self, path: &str) -> bool {
-        self.patterns.iter().rev().find(|pattern| pattern.matches(path)).is_some_and(|pattern| !pattern.negated)
+        self.patterns
+            .iter()
+            .rev()
+            .find(|pattern| pattern.matches(path))
+            .is_some_and(|pattern| !pattern.negated)
     }
 }
 

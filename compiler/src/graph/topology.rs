@@ -71,7 +71,11 @@ impl Graph {
 
 /// The canonical order: again and again the ready item with the smallest number. Barriers are no work and pass
 /// as soon as they are ready. Items in a cycle, and behind one, are left out.
-pub(crate) fn smallest_first(count: usize, edges: Vec<(u32, u32)>, barrier: impl Fn(u32) -> bool) -> Vec<u32> {
+pub(crate) fn smallest_first(
+    count: usize,
+    edges: Vec<(u32, u32)>,
+    barrier: impl Fn(u32) -> bool,
+) -> Vec<u32> {
     let successors = Lists::new(count, edges);
     let mut open = vec![0u32; count];
     for to in &successors.items {

@@ -3,9 +3,11 @@
 //! Does not know which nodes a plan may hold, nor what any name means.
 //! Source: KDL 2.0.1 specification.
 
+mod decode;
 mod lexer;
 mod parser;
 
+pub use decode::decode;
 pub use parser::{Parsed, parse};
 
 use crate::source::{FileId, Span};
