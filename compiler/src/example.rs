@@ -14,6 +14,9 @@ pub const PLAN: &str = "plan.loop.kdl";
 /// The `loop.kdl` of every example that has none of its own.
 pub const PROJECT: &str = include_str!("diagnostic/pages/common/loop.kdl");
 
+/// The plan beside an example that is itself a `loop.kdl`.
+const COMMON_PLAN: &str = include_str!("diagnostic/pages/common/plan.loop.kdl");
+
 /// Further files of some rules' examples: rule, path, content.
 const FILES: &[(&str, &str, &[u8])] = &[
     (
@@ -39,7 +42,6 @@ const FILES: &[(&str, &str, &[u8])] = &[
         "umlauts.loop.kdl",
         include_bytes!("diagnostic/pages/unreadable-text/files/umlauts.loop.kdl"),
     ),
-    ("whole-tree-key", "loop.kdl", include_bytes!("diagnostic/pages/whole-tree-key/files/loop.kdl")),
 ];
 
 /// Compiles the plan that breaks the rule.
@@ -52,9 +54,11 @@ pub fn good(rule: &Rule) -> Compilation {
     example(rule, rule.good)
 }
 
-fn example(rule: &Rule, plan: &str) -> Compilation {
+/// An example that begins with `project` is a `loop.kdl`, any other a plan.
+fn example(rule: &Rule, text: &str) -> Compilation {
     let mut sources = MemorySources::default();
-    sources.insert("loop.kdl", PROJECT);
+    let (project, plan) = if text.starts_with("project ") { (text, COMMON_PLAN) } else { (PROJECT, text) };
+    sources.insert("loop.kdl", project);
     for (_, path, content) in FILES.iter().filter(|(name, ..)| *name == rule.name) {
         sources.insert(path, *content);
     }
@@ -112,7 +116,7 @@ mod tests {
             let (rule, rest) = inside.split_once('/').expect("files stand in a rule's directory");
             let known = match rest.strip_prefix("files/") {
                 Some(file) => FILES.iter().any(|(name, listed, _)| *name == rule && *listed == file),
-                None if rule == "common" => rest == "loop.kdl",
+                None if rule == "common" => ["loop.kdl", "plan.loop.kdl"].contains(&rest),
                 None => {
                     RULES.iter().any(|known| known.name == rule)
                         && ["page.md", "bad.loop.kdl", "good.loop.kdl"].contains(&rest)
