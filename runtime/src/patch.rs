@@ -4,6 +4,7 @@
 //! after); applying it is a compare-and-swap per path, without text merge or rename detection.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,64 @@ pub struct Conflict {
     pub found: Option<Entry>,
 }
 
+/// Two trees differ at a path whose name is not UTF-8, which no patch can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotUtf8 {
+    /// The path, for people.
+    pub shown: String,
+}
+
+/// The patch that leads from one tree to the other: applied to `before` it gives `after`. A change carries
+/// the content digest that `after` has; without one the content is in the user's object database.
+pub fn diff(before: &Tree, after: &Tree) -> Result<Patch, NotUtf8> {
+    let gone = before.files.iter().filter(|(path, _)| !after.files.contains_key(*path));
+    let gone = gone.map(|(path, file)| (path, Some(&file.entry), None));
+    let there = after.files.iter().map(|(path, file)| {
+        let old = before.files.get(path).map(|file| &file.entry);
+        (path, old, Some(file))
+    });
+    let mut changes = Vec::new();
+    for (path, old, new) in gone.chain(there) {
+        if old == new.map(|file| &file.entry) {
+            continue;
+        }
+        let path = String::from_utf8(path.clone())
+            .map_err(|error| NotUtf8 { shown: String::from_utf8_lossy(error.as_bytes()).into_owned() })?;
+        changes.push(Change {
+            path,
+            before: old.cloned(),
+            after: new.map(|file| file.entry.clone()),
+            content: new.and_then(|file| file.content),
+        });
+    }
+    changes.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Patch { changes })
+}
+
+impl Patch {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.changes.iter().map(|change| change.path.as_str())
+    }
+}
+
 impl Tree {
+    /// A path that cannot stand beside the others, and why: a file where another path needs a directory.
+    pub fn clash(&self) -> Option<(Vec<u8>, &'static str)> {
+        let above = |path: &&Vec<u8>| self.has_below(&[path.as_slice(), b"/"].concat());
+        let file = self.files.keys().find(above)?;
+        Some((file.clone(), "it is both a file and a directory"))
+    }
+
+    /// Whether a path begins with this prefix.
+    pub fn has_below(&self, prefix: &[u8]) -> bool {
+        let mut from = self.files.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        from.next().is_some_and(|(path, _)| path.starts_with(prefix))
+    }
+
     pub fn entry(&self, path: &str) -> Option<&Entry> {
         self.files.get(path.as_bytes()).map(|file| &file.entry)
     }
