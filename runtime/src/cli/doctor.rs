@@ -92,7 +92,7 @@ fn sandbox(findings: &mut Vec<Finding>) -> Result<(), Failure> {
             good: false,
             needed: false,
             what: format!("containment: unconfined ({})", detected.reasons.join("; ")),
-            how: "apt-get install bubblewrap: without it a change of your repository is detected, not prevented".into(),
+            how: "install bubblewrap (apt-get install bubblewrap): without it a change of your repository is detected, not prevented".into(),
         });
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use loop_compiler::graph::NodeKind;
 
 use super::follow::Follow;
@@ -56,7 +56,11 @@ pub(super) fn containment() -> Result<Detected, Failure> {
         Ok("") | Err(_) => None,
         Ok(other) => return Err(Failure::usage(format!("LOOP_CONTAINMENT is `{other}`; it must be `off` or `bwrap`"))),
     };
-    let detected = detect(prefer, Utf8Path::new("/proc/self/exe"));
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let detected = match program {
+        Some(program) => detect(prefer, &program),
+        None => Detected::unconfined("the path of this program is not known"),
+    };
     if prefer == Some(Containment::Bwrap) && !detected.containment.is_confined() {
         let message = format!("LOOP_CONTAINMENT=bwrap, and it does not work here: {}", detected.reasons.join("; "));
         return Err(Failure::new(ExitCode::Environment, message));

@@ -83,7 +83,7 @@ impl Progress for Follow {
         match note {
             Note::RunStarted { feature, branch, head, resumed, containment } => {
                 let how = if *resumed { "resumes" } else { "starts" };
-                let confined = if *containment == "bwrap" { "" } else { " (unconfined: bubblewrap is not there, see `loop doctor`)" };
+                let confined = if *containment == "bwrap" { "" } else { " (unconfined; `loop doctor` says why)" };
                 self.line(&format!("{feature} {how} on {branch} at {}{confined}", head.short()));
             }
             Note::Cached { .. } => {}
