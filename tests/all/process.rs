@@ -311,10 +311,10 @@ fn a_daemon_that_holds_the_streams_hangs_nobody() {
 #[test]
 fn kill_zero_and_a_term_to_the_parent_do_not_free_the_command() {
     let place = Place::new();
-    // `kill 0` reaches the command's own group and not the shim.
+    // `kill -9 0` reaches the command's own group and not the shim.
     ended(
-        End::Signaled(15),
-        place.sh(&format!("{DAEMON} while [ ! -s daemon ]; do sleep 0.01; done; kill 0; sleep 300")),
+        End::Signaled(9),
+        place.sh(&format!("{DAEMON} while [ ! -s daemon ]; do sleep 0.01; done; kill -9 0; sleep 300")),
     );
     place.assert_empty_within(Duration::ZERO);
     let outcome = run(place.sh("kill -TERM $PPID; sleep 300"));
@@ -612,6 +612,19 @@ fn under_bubblewrap_nothing_survives_executor_and_shim_killed_together() {
     // The sandbox itself holds the lock, so a free lock means an empty sandbox also now.
     assert!(block_on(wait_released(&place.lock, Duration::from_secs(6))).expect("it can be asked"));
     place.assert_empty_within(Duration::from_millis(100));
+}
+
+#[test]
+fn unconfined_the_command_itself_dies_with_its_shim_also_without_an_executor() {
+    let place = Place::new();
+    let mut executor = executor(&place, "echo up > daemon; exec sleep 300", false);
+    place.wait_for("daemon");
+    let shim = shim_of(&place);
+    kill(executor.id(), "-STOP");
+    kill(shim, "-9");
+    executor.kill().expect("it runs");
+    executor.wait().expect("it ended");
+    place.assert_empty_within(Duration::from_secs(2));
 }
 
 #[test]
