@@ -23,6 +23,8 @@ use super::{Blobs, Repository, WorkspaceError};
 
 mod ignored;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use refusal::{CaptureError, Refusal};
 
@@ -267,7 +269,10 @@ impl Walk<'_> {
             self.refusals.insert(refusal);
             return Ok(());
         }
-        self.bytes += bytes.len() as u64;
+        let same_content = |file: &TreeFile| file.entry.object == entry.object;
+        if !self.start.files.get(&path).is_some_and(same_content) {
+            self.bytes += bytes.len() as u64;
+        }
         // Over the limit nothing more is stored; the sum goes on, for the message.
         if self.bytes <= self.rules.max_total_bytes {
             let digest: Sha256 =
