@@ -78,7 +78,8 @@ impl Repository {
             [("config", git2::ConfigLevel::Local), ("config.worktree", git2::ConfigLevel::Worktree)]
         {
             let path = if file == "config" { common.join(file) } else { git_dir.join(file) };
-            if path.exists() {
+            let in_effect = file == "config" || config.get_bool("extensions.worktreeConfig") == Ok(true);
+            if in_effect && path.exists() {
                 config
                     .add_file(path.as_std_path(), level, true)
                     .map_err(WorkspaceError::git(format!("read {path}")))?;

@@ -1,3 +1,7 @@
+//! Each way a worktree can be left, and what capture makes of it; git's own reading is the oracle.
+//!
+//! Does not know how an agent left it so.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
@@ -429,4 +433,41 @@ fn messages_say_what_to_do() {
     assert!(error.to_string().ends_with("\nand 5 more"));
     assert_eq!(error.fault(), crate::fault::Fault::Agent);
     let _: ObjectId = blob_id(b"");
+}
+
+#[test]
+fn a_worktree_that_is_gone_is_the_agents_doing() {
+    let case = case(&[("a", "1")]);
+    fs::remove_dir_all(&case.at).unwrap();
+    symlink("/etc", &case.at).unwrap();
+    assert!(matches!(&case.refusals()[..], [Refusal::Unreadable { .. }]));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    #[test]
+    fn ignore_rules_mean_what_git_means(
+        top in proptest::collection::vec("!?/?[ab*?]{1,3}(/[ab*]{1,2})?/?|\\*\\*/[ab]|[ab]/\\*\\*|#a|\\[ab\\]|a |\\\\!a", 0..5),
+        sub in proptest::collection::vec("!?/?[ab*]{1,2}/?", 0..3),
+        paths in proptest::collection::btree_set("[ab]{1,2}(/[ab]{1,2}){0,2}|!a|#a", 1..8),
+    ) {
+        let case = case(&[("kept", "1")]);
+        for path in paths {
+            let path = case.at.join(path);
+            // A path may be a file here and a directory there; the first stays.
+            if fs::create_dir_all(path.parent().unwrap()).is_ok() && !path.exists() {
+                fs::write(path, "x").unwrap();
+            }
+        }
+        write(&case.at, ".gitignore", &top.join("\n"));
+        if case.at.join("a").is_dir() {
+            write(&case.at, "a/.gitignore", &sub.join("\r\n"));
+        }
+        let listed = git(&case.at, &["ls-files", "-z", "--others", "--exclude-per-directory=.gitignore"]);
+        let mut by_git: Vec<&str> = listed.split_terminator('\0').collect();
+        by_git.sort_unstable();
+        let captured = case.captured();
+        let found: Vec<&str> = captured.patch.paths().collect();
+        proptest::prop_assert_eq!(found, by_git, "{:?} {:?}", top, sub);
+    }
 }
