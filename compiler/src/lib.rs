@@ -9,7 +9,9 @@
 //! ```
 
 pub mod check;
+pub mod compile;
 pub mod diagnostic;
+pub mod example;
 pub mod glob;
 pub mod graph;
 pub mod markdown;

@@ -2,8 +2,11 @@
 //!
 //! Does not know how a mistake is found, nor on which terminal it is shown.
 
+mod reference;
+pub mod render;
 mod rules;
 
+pub use reference::reference;
 pub use rules::{FAMILIES, Family, Level, RULES, Rule, rule};
 
 use crate::source::Span;

@@ -20,7 +20,10 @@ pub(super) enum Token {
     /// `*`
     Run,
     /// `[...]`; ranges are sorted and hold both ends.
-    Set { negated: bool, ranges: Vec<(char, char)> },
+    Set {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// `**/`: any number of parts, each with the `/` behind it. Never last.
     Parts,
 }
@@ -97,7 +100,8 @@ fn step(tokens: &[Token], position: usize, c: char, fold: Fold) -> Option<usize>
 
 /// `position` and those behind it that can be reached without a character.
 fn reach(tokens: &[Token], position: usize, at_start: bool) -> impl Iterator<Item = usize> {
-    let skipped = tokens.get(position..).unwrap_or_default().iter().take_while(move |token| skippable(token, at_start));
+    let skipped =
+        tokens.get(position..).unwrap_or_default().iter().take_while(move |token| skippable(token, at_start));
     position..=position + skipped.count()
 }
 
@@ -111,6 +115,31 @@ pub(super) fn literal(tokens: &[Token]) -> Option<String> {
             _ => None,
         })
         .collect()
+}
+
+/// The tokens of a path that is meant as it stands, in normal form.
+pub(super) fn spelt(path: &str) -> Vec<Token> {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let mut tokens = Vec::new();
+    for part in parts {
+        if !tokens.is_empty() {
+            tokens.push(Token::Separator);
+        }
+        tokens.extend(part.chars().map(Token::Char));
+    }
+    tokens
+}
+
+pub(super) fn spells_part(tokens: &[Token], name: &str) -> bool {
+    let spelt = |part: &[Token]| {
+        let chars: Option<Vec<char>> = part
+            .iter()
+            .map(|token| if let Token::Char(c) = token { Some(Fold::Case.char(*c)) } else { None })
+            .collect();
+        chars.is_some_and(|chars| chars.into_iter().eq(name.chars().map(|c| Fold::Case.char(c))))
+    };
+    // `**/` is a separator of its own here: what stands before it is a whole part.
+    tokens.split(|token| matches!(token, Token::Separator | Token::Parts)).any(spelt)
 }
 
 /// Is `path` the same as `top`, or below it?
@@ -178,7 +207,9 @@ impl Positions {
 
     /// Is the path read so far, which ends inside a part, covered?
     fn accepts(&self, tokens: &[Token]) -> bool {
-        self.iter().flat_map(|position| reach(tokens, position, false)).any(|position| position >= tokens.len())
+        self.iter()
+            .flat_map(|position| reach(tokens, position, false))
+            .any(|position| position >= tokens.len())
     }
 }
 

@@ -87,7 +87,9 @@ fn unit_length(text: &str) -> Result<usize, String> {
     match chars.next().map(|(_, c)| c) {
         Some('\\') => match chars.next() {
             Some((at, c)) if "*?[]{}!,-^\\".contains(c) => Ok(at + c.len_utf8()),
-            Some((_, c)) => Err(format!("`\\{c}`: a backslash stands only before one of *?[]{{}}!,-^\\; parts are separated by `/`")),
+            Some((_, c)) => Err(format!(
+                "`\\{c}`: a backslash stands only before one of *?[]{{}}!,-^\\; parts are separated by `/`"
+            )),
             None => Err("nothing follows the last `\\`".to_owned()),
         },
         Some('[') => {

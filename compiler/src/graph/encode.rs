@@ -35,7 +35,9 @@ impl fmt::Display for DecodeError {
                 "the graph was changed after it was written: it names digest {recorded}, its contents have \
                  {computed}; compile the plan again"
             ),
-            DecodeError::Inconsistent(what) => write!(f, "the graph is damaged: {what}; compile the plan again"),
+            DecodeError::Inconsistent(what) => {
+                write!(f, "the graph is damaged: {what}; compile the plan again")
+            }
         }
     }
 }

@@ -619,7 +619,8 @@ fn walk_closure(m: &mut impl Manifest, graph: &Graph, gate: &str) {
         m.flag(8, "human-approval", node.policy.human_approval);
         m.end();
     }
-    let used = |id: &str| nodes.iter().any(|node| node.policy.verify.iter().any(|verify| verify.verifier == id));
+    let used =
+        |id: &str| nodes.iter().any(|node| node.policy.verify.iter().any(|verify| verify.verifier == id));
     for verifier in graph.verifiers.iter().filter(|verifier| used(&verifier.id)) {
         m.begin(3, "verifier");
         walk_verifier(m, verifier);
