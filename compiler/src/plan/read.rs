@@ -207,7 +207,11 @@ impl<'r> Reader<'r> {
                 },
             };
             if let Since::NotYet(meanwhile) = child.since {
-                self.diagnostics.push(not_yet(node.name_span, &format!("`{}`", child.name), meanwhile));
+                let what = match parent {
+                    Some(_) => format!("`{}` in {}", child.name, called(spec)),
+                    None => format!("`{}`", child.name),
+                };
+                self.diagnostics.push(not_yet(node.name_span, &what, meanwhile));
                 continue;
             }
             specs[id.0 as usize] = Some(child);
