@@ -713,7 +713,8 @@ impl Lexer<'_, '_> {
         let looks = line > start
             && self.newline_len(end) > 0
             && self.indentation(line) <= indentation
-            && !self.text[line..close].trim().is_empty();
+            // Spaces and escaped spaces may stand before closing quotes; anything else may not.
+            && !self.text[line..close].chars().all(|c| is_space(c) || c == '\\');
         if looks {
             self.failed_searches += 1;
         }
