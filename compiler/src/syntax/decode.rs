@@ -79,7 +79,10 @@ mod tests {
         let (text, found) = decode(FileId(0), b"a\nb \xE9t\xE9 c\n".to_vec());
         assert_eq!(text, "a\nb \u{FFFD}t\u{FFFD} c\n");
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].rule.name, found[0].primary.span.start, found[0].primary.span.end), ("unreadable-text", 4, 7));
+        assert_eq!(
+            (found[0].rule.name, found[0].primary.span.start, found[0].primary.span.end),
+            ("unreadable-text", 4, 7)
+        );
         assert_eq!(
             found[0].message,
             "the file is not UTF-8 text: byte 0xE9 at offset 4, on line 2; one more place is not UTF-8 either"
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn utf16_is_named_and_still_read() {
-        let bytes = [0xFF, 0xFE].into_iter().chain("a b\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let bytes =
+            [0xFF, 0xFE].into_iter().chain("a b\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         let (text, found) = decode(FileId(0), bytes);
         assert_eq!(text, "a b\n");
         assert_eq!(found[0].message, "the file is UTF-16 text (low byte first); it must be UTF-8");
