@@ -199,7 +199,8 @@ impl Parser<'_> {
             Kind::Multiline => StringStyle::Multiline,
             Kind::RawMultiline => StringStyle::RawMultiline,
             _ => {
-                let text = self.text_of(self.at).chars().filter(|c| !is_disallowed(*c)).collect();
+                let text =
+                    self.text_of(self.at).chars().filter(|c| !is_disallowed(*c) && *c != '"').collect();
                 return (text, StringStyle::Bare, false);
             }
         };

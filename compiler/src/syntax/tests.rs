@@ -252,8 +252,8 @@ fn quotes_inside_quotes_are_one_mistake_a_line() {
     );
     check(
         "goal \"it is 5\" wide\"\nnext\n",
-        &["syntax-error 1:20 this string has no closing quote"],
-        "goal \"it is 5\" wide \"\"!; next",
+        &["syntax-error 1:20 this quotation mark closes a string that was never opened"],
+        "goal \"it is 5\" wide!; next",
     );
 }
 
@@ -476,6 +476,124 @@ fn spans_point_at_what_they_name() {
     assert_eq!((at(property.span), at(property.value_span)), ("(u)k=(v)1.50", "1.50"));
     assert_eq!(property.key.as_ref().map(|key| at(key.span)), Some("k"));
     assert_eq!(property.value, Value::Number("1.5".into()));
+}
+
+// ---- one character gone ----
+
+const PLAN: &str = r#"feature export {
+    goal "Orders can be downloaded as a file."
+    requirement month "A month of orders is one file."
+    gate works {
+        unit schema kind=code {
+            goal "Index the orders."
+            writes "src/db/**" "migrations/*.sql"
+            accept "the index is used" by=test {
+                matches "src/db/schema.rs" "orders_month"
+            }
+            verify test filter="db::"
+            prompt """
+                Build the index: one { at a time.
+
+                Text stays "as it is".
+                """
+        }
+        unit docs {
+            needs schema
+            goal "Describe the export."; writes "docs/orders.md"
+        }
+        unit red kind=test { goal "Write the test."; creates "tests/stream.rs"; }
+        manual look owner="@mia" {
+            needs docs
+            step "The file opens."
+        }
+        approve by=auto
+    }
+    gate scales {
+        unit cache {
+            goal "Keep the last month."
+            writes "src/cache.rs"
+        }
+    }
+}
+"#;
+
+fn without(at: usize) -> String {
+    format!("{}{}", &PLAN[..at], &PLAN[at + 1..])
+}
+
+/// The lines of the nodes that are in the document, with their depth.
+fn places(
+    text: &str,
+    parsed: &Parsed,
+    shift: impl Fn(usize) -> usize,
+) -> std::collections::BTreeSet<(usize, usize)> {
+    let lines = file(text);
+    let document = &parsed.document;
+    let depth = |mut id: NodeId| {
+        let mut depth = 0;
+        while let Some(parent) = document.node(id).parent {
+            (id, depth) = (parent, depth + 1);
+        }
+        depth
+    };
+    (0..document.len() as u32)
+        .map(NodeId)
+        .map(|id| (shift(lines.line_of(document.node(id).name_span.start)), depth(id)))
+        .collect()
+}
+
+#[test]
+fn the_plan_without_one_brace_has_one_mistake_and_all_its_nodes() {
+    let sound = parse(FileId(0), PLAN);
+    assert!(sound.diagnostics.is_empty());
+    let all = places(PLAN, &sound, |line| line);
+    let closing: Vec<usize> = PLAN.match_indices('}').map(|(at, _)| at).collect();
+    for at in closing {
+        let text = without(at);
+        let parsed = parse(FileId(0), &text);
+        let said = say(&text, &parsed.diagnostics);
+        assert_eq!(said.len(), 1, "{said:?} without the brace at {:?}", file(PLAN).position(at as u32));
+        // The brace is its own block's, unless there is nothing left to tell by: then it is a block around it.
+        let open = parsed.diagnostics[0].primary.span.start;
+        let node = (0..sound.document.len() as u32)
+            .map(NodeId)
+            .map(|id| sound.document.node(id))
+            .find(|node| node.children_span.is_some_and(|span| span.start == open))
+            .expect("a `{` is blamed");
+        assert_eq!(node.children_span.map(|span| span.end as usize), Some(at + 1), "{said:?}");
+        assert_eq!(places(&text, &parsed, |line| line), all, "{said:?}");
+    }
+    for (at, _) in PLAN.match_indices(" {\n") {
+        let text = without(at + 1);
+        let parsed = parse(FileId(0), &text);
+        let said = say(&text, &parsed.diagnostics);
+        assert_eq!(said.len(), 1, "{said:?} without the brace at {:?}", file(PLAN).position(at as u32));
+        let line = file(PLAN).line_of(at as u32);
+        let shown = parsed.diagnostics[0].labels.first().map(|label| file(&text).line_of(label.span.start));
+        assert_eq!(shown, Some(line), "{said:?}");
+    }
+}
+
+#[test]
+fn the_plan_without_one_quotation_mark_has_one_mistake_and_its_other_lines() {
+    let all = places(PLAN, &parse(FileId(0), PLAN), |line| line);
+    let prompt = PLAN.find("prompt").expect("there is one")..PLAN.find("unit docs").expect("there is one");
+    for (at, _) in PLAN.match_indices('"') {
+        if prompt.contains(&at) {
+            continue;
+        }
+        let text = without(at);
+        let parsed = parse(FileId(0), &text);
+        let said = say(&text, &parsed.diagnostics);
+        let line = file(PLAN).line_of(at as u32);
+        let errors: Vec<_> =
+            parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+        assert!((1..=2).contains(&errors.len()), "{said:?}");
+        assert!(errors.iter().all(|found| file(&text).line_of(found.primary.span.start) == line), "{said:?}");
+        let left = places(&text, &parsed, |line| line);
+        let lost: Vec<_> = all.difference(&left).filter(|(other, _)| *other != line).collect();
+        assert!(lost.is_empty(), "{said:?} lost {lost:?}");
+    }
 }
 
 // ---- what holds for every text ----
