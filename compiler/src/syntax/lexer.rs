@@ -376,7 +376,8 @@ impl Lexer<'_, '_> {
         if forbidden {
             self.check_forbidden(start, end, false);
             // Nothing but invisible characters: no more than a space to a reader.
-            let kind = if self.text[start..end].chars().all(is_disallowed) { Kind::Space } else { Kind::BadWord };
+            let kind =
+                if self.text[start..end].chars().all(is_disallowed) { Kind::Space } else { Kind::BadWord };
             return self.push(kind, end, false, true, false);
         }
         match stray {
@@ -404,7 +405,11 @@ impl Lexer<'_, '_> {
         let span = self.mistakes.span(start, end);
         let found = self
             .mistakes
-            .error(start, end, format!("{} must be in quotes: a bare word cannot contain `{character}`", shown(word)))
+            .error(
+                start,
+                end,
+                format!("{} must be in quotes: a bare word cannot contain `{character}`", shown(word)),
+            )
             .help(format!("write {}", shown(&quoted)))
             .replace(span, quoted, "put it in quotes", Applicability::Safe);
         self.mistakes.add(found);
@@ -423,7 +428,8 @@ impl Lexer<'_, '_> {
                     continue;
                 }
             }
-            let run: usize = self.text[at..end].chars().take_while(|c| is_disallowed(*c)).map(char::len_utf8).sum();
+            let run: usize =
+                self.text[at..end].chars().take_while(|c| is_disallowed(*c)).map(char::len_utf8).sum();
             self.report_forbidden(at, at + run, in_text);
             any = true;
             at += run;
@@ -659,7 +665,9 @@ impl Lexer<'_, '_> {
         let alone = line.chars().all(is_space);
         let closes = alone || !matches!(before, b' ' | b'\t' | b'=' | b'(' | b'#' | b'\\');
         let after = self.byte(at + 1);
-        let ends = at + 1 == self.bytes.len() || matches!(after, b' ' | b'\t' | b';' | b'{' | b'}') || self.newline_len(at + 1) > 0;
+        let ends = at + 1 == self.bytes.len()
+            || matches!(after, b' ' | b'\t' | b';' | b'{' | b'}')
+            || self.newline_len(at + 1) > 0;
         (closes && ends).then_some(at + 1)
     }
 
@@ -670,7 +678,9 @@ impl Lexer<'_, '_> {
         let (close, escaped) = self.closing_quotes(body, hashes);
         let line = self.line_start(start);
         let indentation = self.indentation(line);
-        let Some(close) = close.filter(|close| !self.looks_like_an_opening(*close, hashes, start, indentation)) else {
+        let Some(close) =
+            close.filter(|close| !self.looks_like_an_opening(*close, hashes, start, indentation))
+        else {
             return self.unclosed_multiline_string(kind, hashes, indentation, escaped);
         };
         let end = close + 3 + hashes;
@@ -707,7 +717,13 @@ impl Lexer<'_, '_> {
 
     /// True if the quotes at `close` are more likely the beginning of the next string: they end a line that begins with
     /// something else and stands no deeper than the line on which our string began.
-    fn looks_like_an_opening(&mut self, close: usize, hashes: usize, start: usize, indentation: usize) -> bool {
+    fn looks_like_an_opening(
+        &mut self,
+        close: usize,
+        hashes: usize,
+        start: usize,
+        indentation: usize,
+    ) -> bool {
         let end = close + 3 + hashes;
         let line = self.line_start(close);
         let looks = line > start
@@ -769,7 +785,12 @@ impl Lexer<'_, '_> {
                 .error(start, body, "text in `\"\"\"` must begin on the next line")
                 .help("for text of one line, one quotation mark on each side is enough: `\"text\"`");
             if hashes == 0 && !text.is_empty() && !text.contains('"') {
-                found.replace(whole, format!("\"{text}\""), "use one quotation mark on each side", Applicability::Safe)
+                found.replace(
+                    whole,
+                    format!("\"{text}\""),
+                    "use one quotation mark on each side",
+                    Applicability::Safe,
+                )
             } else {
                 found
             }

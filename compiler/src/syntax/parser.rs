@@ -232,7 +232,8 @@ impl<'t> Parser<'t> {
             found = found.replace(gap, " ", "move the `{` up", Applicability::Safe);
         }
         self.mistakes.add(found);
-        let node = OpenNode { id, discard: None, phase: Phase::Entries, forgiving: false, loose_paren: false };
+        let node =
+            OpenNode { id, discard: None, phase: Phase::Entries, forgiving: false, loose_paren: false };
         self.open_block(node, None);
     }
 
@@ -384,7 +385,9 @@ impl<'t> Parser<'t> {
                     self.bump();
                     return self.end_node(node);
                 }
-                Kind::End | Kind::Close | Kind::MissingClose | Kind::SurplusClose => return self.end_node(node),
+                Kind::End | Kind::Close | Kind::MissingClose | Kind::SurplusClose => {
+                    return self.end_node(node);
+                }
                 Kind::Open => {
                     if node.phase == Phase::Block {
                         self.report_second_block(&node);
@@ -480,14 +483,20 @@ impl<'t> Parser<'t> {
     /// At what stands where a node's name should be.
     fn report_missing_name(&mut self, typed: bool) {
         let found = match self.kind() {
-            Kind::Equals => self.error_here("a line cannot begin with `=`").help("begin the line with a node's name"),
+            Kind::Equals => {
+                self.error_here("a line cannot begin with `=`").help("begin the line with a node's name")
+            }
             Kind::RightParen => self.error_here("this `)` closes nothing").help("delete it"),
             Kind::Slashdash => self
                 .error_here("`/-` cannot stand between a type annotation and its node")
                 .help("put `/-` before the `(`"),
             _ if typed => self
                 .mistakes
-                .error(self.last_end - 1, self.last_end, "a type annotation must be followed by the name of its node")
+                .error(
+                    self.last_end - 1,
+                    self.last_end,
+                    "a type annotation must be followed by the name of its node",
+                )
                 .help("write the node's name right after the `)`"),
             _ => self.error_here("a node must begin with its name").help("write the node's name first"),
         };
@@ -502,7 +511,8 @@ impl<'t> Parser<'t> {
         }
         let name = self.at;
         let version = name + 2;
-        if self.text_of(name) != "kdl-version" || version >= self.tokens.len() || self.text_of(version) != "1" {
+        if self.text_of(name) != "kdl-version" || version >= self.tokens.len() || self.text_of(version) != "1"
+        {
             return;
         }
         let mut found = self
@@ -596,7 +606,8 @@ impl<'t> Parser<'t> {
         let written = self.written(node);
         written.broken = true;
         let name_end = written.name_span.end as usize;
-        let after_name = node.phase == Phase::Entries && !written.name_span.is_empty() && last_end == name_end;
+        let after_name =
+            node.phase == Phase::Entries && !written.name_span.is_empty() && last_end == name_end;
         let (name, name_start) = (shown(&written.name), written.name_span.start as usize);
         let found = if after_name {
             let mut after = self.at + 1;
@@ -605,7 +616,11 @@ impl<'t> Parser<'t> {
             }
             let gap = self.span(name_end, self.tokens[after].start as usize);
             self.mistakes
-                .error(name_start, end, format!("{name} stands for a node here, whose value follows without `=`"))
+                .error(
+                    name_start,
+                    end,
+                    format!("{name} stands for a node here, whose value follows without `=`"),
+                )
                 .help("put a space in place of the `=`")
                 .help("if it is meant as a property, move it to the line of its node")
                 .replace(gap, " ", "replace the `=` with a space", Applicability::Safe)
