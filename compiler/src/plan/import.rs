@@ -12,7 +12,7 @@ use super::read::{self, File, Node};
 use super::schema::{PLAN_FILE, PROJECT_FILE};
 use super::values::{self, PathProblem};
 use crate::diagnostic::Diagnostic;
-use crate::source::{ReadError, SourceFile, SourceMap, Sources, Span};
+use crate::source::{FileId, ReadError, SourceFile, SourceMap, Sources, Span};
 use crate::syntax::{self, NodeId};
 
 /// Index into [`Loaded::files`].
@@ -135,7 +135,10 @@ impl Loader<'_> {
         let id = match self.map.by_path(path) {
             Some(id) => id,
             None => {
-                let text = read_text(self.sources, path)?;
+                let bytes = self.sources.read(path).map_err(ReadProblem::Source)?;
+                let next = FileId(self.map.files().count() as u32);
+                let (text, found) = syntax::decode(next, bytes);
+                self.diagnostics.extend(found);
                 self.map.add(SourceFile::new(path.to_owned(), text))
             }
         };
