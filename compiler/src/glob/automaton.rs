@@ -117,6 +117,31 @@ pub(super) fn literal(tokens: &[Token]) -> Option<String> {
         .collect()
 }
 
+/// The tokens of a path that is meant as it stands, in normal form.
+pub(super) fn spelt(path: &str) -> Vec<Token> {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let mut tokens = Vec::new();
+    for part in parts {
+        if !tokens.is_empty() {
+            tokens.push(Token::Separator);
+        }
+        tokens.extend(part.chars().map(Token::Char));
+    }
+    tokens
+}
+
+pub(super) fn spells_part(tokens: &[Token], name: &str) -> bool {
+    let spelt = |part: &[Token]| {
+        let chars: Option<Vec<char>> = part
+            .iter()
+            .map(|token| if let Token::Char(c) = token { Some(Fold::Case.char(*c)) } else { None })
+            .collect();
+        chars.is_some_and(|chars| chars.into_iter().eq(name.chars().map(|c| Fold::Case.char(c))))
+    };
+    // `**/` is a separator of its own here: what stands before it is a whole part.
+    tokens.split(|token| matches!(token, Token::Separator | Token::Parts)).any(spelt)
+}
+
 /// Is `path` the same as `top`, or below it?
 pub(super) fn covers(top: &str, path: &str) -> bool {
     path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

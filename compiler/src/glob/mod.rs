@@ -19,6 +19,7 @@ mod parse;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
@@ -54,6 +55,19 @@ impl Pattern {
         Ok(Pattern { text, negated, literal, alternatives })
     }
 
+    /// The pattern that names this path alone, whatever characters it is made of.
+    pub fn of_path(path: &str) -> Pattern {
+        let mut text = String::new();
+        for c in parse::normal_form(&path.nfc().collect::<String>()).chars() {
+            if "*?[]{}!\\".contains(c) {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        let tokens = automaton::spelt(&normalised(path));
+        Pattern { text, negated: false, literal: automaton::literal(&tokens), alternatives: vec![tokens] }
+    }
+
     /// The pattern as written, without `!`, in normal form (no `./`, no doubled or trailing `/`).
     pub fn as_str(&self) -> &str {
         &self.text
@@ -66,6 +80,11 @@ impl Pattern {
     /// The one path that the pattern names (with everything below it), if it has no wildcard.
     pub fn literal(&self) -> Option<&str> {
         self.literal.as_deref()
+    }
+
+    /// Does one of the pattern's path parts spell `name`, in whatever case?
+    pub fn spells_part(&self, name: &str) -> bool {
+        self.alternatives.iter().any(|tokens| automaton::spells_part(tokens, name))
     }
 
     /// Does the pattern name this path, or one above it? `!` is not looked at.
@@ -92,6 +111,13 @@ pub fn overlap_outside(a: &Pattern, b: &Pattern, excluded: &[&Pattern]) -> Optio
     let exact = || automaton::common_path(a, b, excluded, Fold::Exact);
     let folded = || automaton::common_path(a, b, excluded, Fold::Case);
     if excluded.is_empty() { folded() } else { exact().or_else(folded) }
+}
+
+impl fmt::Display for Pattern {
+    /// As written, `!` included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.negated { "!" } else { "" }, self.text)
+    }
 }
 
 /// Patterns in order, where one with `!` takes out what those before it named.

@@ -2,8 +2,9 @@
 //!
 //! Does not know what a node asks for; only who comes after whom.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::order::smallest_first;
 
 use super::node::{EdgeKind, Graph, NodeKind};
 
@@ -59,42 +60,14 @@ impl Graph {
         let predecessors = Lists::new(count, self.edges.iter().map(|edge| (edge.to, edge.from)).collect());
         let data = self.edges.iter().filter(|edge| edge.kind == EdgeKind::Data);
         let needs = Lists::new(count, data.map(|edge| (edge.to, edge.from)).collect());
-        let edges = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
-        let order = smallest_first(count, edges, |node| is_gate[node as usize]);
+        let waits: Vec<&[u32]> = (0..count as u32).map(|node| predecessors.of(node)).collect();
+        let order = smallest_first(&waits, |node| is_gate[node as usize]);
         let mut position = vec![0; count];
         for (at, node) in order.iter().enumerate() {
             position[*node as usize] = at as u32;
         }
         Topology { by_id, is_gate, predecessors, needs, order, position }
     }
-}
-
-/// The canonical order: again and again the ready item with the smallest number. Barriers are no work and pass
-/// as soon as they are ready. Items in a cycle, and behind one, are left out.
-pub(crate) fn smallest_first(
-    count: usize,
-    edges: Vec<(u32, u32)>,
-    barrier: impl Fn(u32) -> bool,
-) -> Vec<u32> {
-    let successors = Lists::new(count, edges);
-    let mut open = vec![0u32; count];
-    for to in &successors.items {
-        open[*to as usize] += 1;
-    }
-    let rank = |item: u32| Reverse((!barrier(item), item));
-    let mut ready: BinaryHeap<Reverse<(bool, u32)>> =
-        (0..count as u32).filter(|item| open[*item as usize] == 0).map(rank).collect();
-    let mut order = Vec::with_capacity(count);
-    while let Some(Reverse((_, item))) = ready.pop() {
-        order.push(item);
-        for next in successors.of(item) {
-            open[*next as usize] -= 1;
-            if open[*next as usize] == 0 {
-                ready.push(rank(*next));
-            }
-        }
-    }
-    order
 }
 
 impl Topology {
@@ -121,7 +94,7 @@ impl Topology {
     /// Everything this node waits for, transitively, gates included; in canonical order. Takes time in
     /// proportion to what it finds.
     pub fn ancestors(&self, index: u32) -> Vec<u32> {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut open: Vec<u32> = self.predecessors(index).to_vec();
         while let Some(node) = open.pop() {
             if seen.insert(self.position[node as usize]) {

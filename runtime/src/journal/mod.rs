@@ -24,6 +24,7 @@ pub use read::Torn;
 use crate::crash;
 use crate::digest::Sha256;
 use crate::durable;
+use crate::fault::Fault;
 use crate::record::{self, Event, JcsError, RECORD_VERSION, Record};
 
 /// How long an append waits for another process's append before it gives up. One takes milliseconds.
@@ -65,6 +66,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    pub fn fault(&self) -> Fault {
+        match self {
+            JournalError::Feature(_) => Fault::User,
+            JournalError::NoRun | JournalError::Record(_) => Fault::Internal,
+            _ => Fault::Environment,
+        }
+    }
+
     fn io(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> JournalError {
         let path = path.to_owned();
         move |source| JournalError::Io { action, path, source }
@@ -78,6 +87,8 @@ pub enum Damage {
     Shape,
     #[error("its bytes do not have the digest that it carries")]
     Digest,
+    #[error("the end of the line was changed")]
+    Ending,
     #[error("it does not continue the record before it")]
     Previous,
     /// Two clones, or a restored copy, continued one record.

@@ -54,8 +54,7 @@ pub(super) fn id(state_dir: &Utf8Path) -> Result<String, JournalError> {
     // worth a lock, because an id that is used once and then forgotten does no harm.
     let placed = match known {
         None => fs::hard_link(&temporary, &file),
-        Some(_) => fs::copy(&temporary, &temporary.with_extension("new"))
-            .and_then(|_| fs::rename(temporary.with_extension("new"), &file)),
+        Some(_) => fs::rename(&temporary, &file),
     };
     let _ = fs::remove_file(&temporary);
     match placed {

@@ -22,8 +22,8 @@ mod tree;
 mod wire;
 
 pub use capture::Captured;
-pub use facts::{boot_id, boot_time_ms, host_name, process_start_time, resolve_program};
-pub use run::{Cancel, CancelHandle, Shim, cancellation, wait_released};
+pub use facts::{boot_id, boot_time_ms, descends_from_shim, host_name, process_start_time, resolve_program};
+pub use run::{Cancel, CancelHandle, Left, Shim, cancellation, end_left, wait_ended, wait_released};
 pub use shim::shim_entry;
 pub use tree::processes_using;
 
@@ -38,7 +38,7 @@ pub struct CommandSpec {
     pub cwd: Utf8PathBuf,
     /// The whole environment: nothing is inherited.
     pub env: BTreeMap<String, OsString>,
-    /// Opened read-only: a regular file, or `/dev/null`. Nothing else can hang a reader less.
+    /// Opened read-only: a regular file, or `/dev/null`. Anything else is refused, because it might never end.
     pub stdin: Utf8PathBuf,
     pub limits: Limits,
     /// The attempt's lock file: it exists, and the shim holds a `flock` on it as long as anything runs.

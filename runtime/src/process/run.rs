@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FlockOperation;
 use rustix::process::Signal;
@@ -29,8 +29,12 @@ use crate::sandbox::Containment;
 /// How long a shim may take to become ready: it only takes a free lock and opens a file.
 const READY: Duration = Duration::from_secs(20);
 
-/// How much longer than the grace a shim may take to end its tree before the executor does it.
-const ENDING: Duration = Duration::from_secs(6);
+/// How much longer than it should a shim may take to end its tree before the executor helps: it may be stopped, or
+/// the tree may be large. Both at it do no harm.
+const OVERDUE: Duration = Duration::from_millis(800);
+
+/// How long the executor itself then tries.
+const ENDING: Duration = Duration::from_secs(4);
 
 /// Between the end of the last process and the end of its output.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -125,7 +129,8 @@ pub struct Shim {
     stderr: ChildStdout,
     limits: Limits,
     containment: Containment,
-    cwd: camino::Utf8PathBuf,
+    lock: Utf8PathBuf,
+    cwd: Utf8PathBuf,
 }
 
 /// The program that becomes the shim: opened once, so that it is this very program also when its file has been
@@ -193,6 +198,7 @@ impl Shim {
             stderr: readable(stderr.into()).map_err(doing("cannot watch a pipe"))?,
             limits: spec.limits,
             containment: spec.profile.containment(),
+            lock: spec.lock.clone(),
             cwd: spec.cwd.clone(),
         };
         let ready = async {
@@ -220,8 +226,18 @@ impl Shim {
         mut observer: Option<Observer<'_>>,
         mut cancel: Cancel,
     ) -> Result<Outcome, ProcessError> {
-        let Shim { identity, mut child, mut orders, mut reports, stdout, stderr, limits, containment, cwd } =
-            self;
+        let Shim {
+            identity,
+            mut child,
+            mut orders,
+            mut reports,
+            stdout,
+            stderr,
+            limits,
+            containment,
+            lock,
+            cwd,
+        } = self;
         let started = Instant::now();
         let total = limits.total.map(|limit| started + limit);
         let mut last_output = started;
@@ -245,17 +261,17 @@ impl Shim {
                     Some(Report::Exited(code)) => {
                         let end = exit(containment, code);
                         ended.get_or_insert(end);
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Signaled(signal)) => {
                         ended.get_or_insert(End::Signaled(signal));
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Missing(why)) => ended = Some(End::NotFound(why)),
                     Some(Report::Refused(why)) => return Err(ProcessError::Refused(why)),
                     Some(Report::NoSandbox) => {
                         no_sandbox = true;
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Empty(empty)) => tree_empty = Some(empty),
                     Some(Report::Ready | Report::Locked) => {}
@@ -267,7 +283,7 @@ impl Shim {
                     wish = more;
                     ended.get_or_insert(End::Cancelled);
                     let asked = if more == Wish::Kill { wire::KILL } else { wire::TERM };
-                    overdue.get_or_insert(Instant::now() + limits.grace + ENDING);
+                    overdue.get_or_insert(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, asked).await;
                 }
                 () = at(overdue) => break,
@@ -277,7 +293,7 @@ impl Shim {
                         continue;
                     }
                     ended = Some(End::TimedOut);
-                    overdue = Some(Instant::now() + limits.grace + ENDING);
+                    overdue = Some(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, wire::TERM).await;
                 }
                 () = at(idle), if running => {
@@ -286,7 +302,7 @@ impl Shim {
                         continue;
                     }
                     ended = Some(End::IdleTimedOut);
-                    overdue = Some(Instant::now() + limits.grace + ENDING);
+                    overdue = Some(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, wire::TERM).await;
                 }
             }
@@ -295,7 +311,7 @@ impl Shim {
             Some(empty) => empty,
             None => {
                 ended.get_or_insert(End::ShimLost);
-                end_without_shim(&identity, containment, &cwd)
+                end_without_shim(identity, containment, &lock, &cwd).await
             }
         };
         // All writers are gone, so this ends at once; the bound is for those that could not be ended.
@@ -472,40 +488,96 @@ impl Drain {
     }
 }
 
-/// The shim is dead, stopped or stuck: ends what can still be told to be its own. Is nothing left?
-///
-/// Blocks for at most a few seconds. Under bubblewrap the kernel has done it already.
-fn end_without_shim(shim: &ShimIdentity, containment: Containment, cwd: &Utf8Path) -> bool {
-    let mut roots: Vec<u32> = vec![shim.pid];
-    tree::end(&roots, ENDING, || {});
-    if let Some(stuck) = tree::stat(shim.pid)
-        && stuck.start == shim.start
-    {
-        tree::signal(&stuck, Signal::KILL);
-    }
-    // Orphans of a dead shim belong to somebody else by now, but most are still of its session: its number is not
-    // given to another process as long as one of them lives.
-    for _ in 0..64 {
-        let left: Vec<tree::Stat> =
-            tree::all().into_values().filter(|stat| stat.session == shim.pid && !stat.is_dead()).collect();
-        if left.is_empty() {
-            break;
-        }
-        roots.extend(left.iter().map(|stat| stat.pid));
-        tree::end(&roots, ENDING, || {});
-        left.iter().for_each(|stat| tree::signal(stat, Signal::KILL));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+/// Ends what is left of a shim that does not do so itself: it was killed, stopped, or cannot cope. Is nothing left?
+async fn end_without_shim(
+    shim: ShimIdentity,
+    containment: Containment,
+    lock: &Utf8Path,
+    cwd: &Utf8Path,
+) -> bool {
+    let ended = tokio::task::spawn_blocking(move || end_tree_of(&shim)).await.unwrap_or(false);
+    let left = wait_ended(lock, cwd, DRAIN * 5).await;
     match containment {
-        Containment::Bwrap => true,
-        Containment::Shim => tree::processes_using(cwd).is_empty(),
+        // The sandbox holds the lock until it is no more.
+        Containment::Bwrap => ended && !matches!(left, Ok(Left::Locked) | Err(_)),
+        Containment::Shim => ended && matches!(left, Ok(Left::Nothing)),
     }
 }
 
-/// Waits until no shim holds the attempt's lock any more, at most so long; whether it came to that. A shim whose
-/// executor is gone ends by itself, so waiting is enough. A lock file that does not exist is free.
-///
-/// Unconfined, a shim that was itself killed may have left something: see [`super::processes_using`].
+/// Blocks for at most a few seconds. Is nothing left that can be told to be the shim's?
+fn end_tree_of(shim: &ShimIdentity) -> bool {
+    if let Some(stuck) = tree::stat(shim.pid) {
+        if stuck.start != shim.start {
+            return true;
+        }
+        let ended = tree::end(&[shim.pid], ENDING, || {});
+        // One that still has something to watch over keeps the lock.
+        tree::signal(&stuck, if ended { Signal::KILL } else { Signal::CONT });
+        return ended;
+    }
+    // The orphans of a dead shim belong to somebody else by now, but most are still of its session; the number is
+    // not given to another process as long as one of them lives.
+    let deadline = std::time::Instant::now() + ENDING;
+    loop {
+        let left: Vec<tree::Stat> =
+            tree::all().into_values().filter(|stat| stat.session == shim.pid && !stat.is_dead()).collect();
+        if left.is_empty() {
+            return true;
+        }
+        let roots: Vec<u32> = left.iter().map(|stat| stat.pid).collect();
+        left.iter().for_each(|stat| tree::signal(stat, Signal::STOP));
+        tree::end(&roots, ENDING, || {});
+        left.iter().for_each(|stat| tree::signal(stat, Signal::KILL));
+        if std::time::Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Ends what an earlier executor's shim watches over, as far as it is still there: for a resume that has waited in
+/// vain ([`wait_ended`]), because the shim itself was stopped. Nothing is touched unless machine, boot, process
+/// number and start time are the recorded ones. Is nothing left that can be told to be the shim's?
+pub async fn end_left(shim: &ShimIdentity) -> bool {
+    if shim.boot != super::boot_id() || shim.host != super::host_name() {
+        return true;
+    }
+    let shim = shim.clone();
+    tokio::task::spawn_blocking(move || end_tree_of(&shim)).await.unwrap_or(false)
+}
+
+/// What an earlier attempt left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// Its shim, or its sandbox, still runs.
+    Locked,
+    /// No shim any more, but these processes use its directory (or somebody looks at it).
+    Processes(Vec<u32>),
+}
+
+/// Waits, at most so long, until an attempt has ended: nobody holds its lock, and no process uses its directory. A
+/// shim whose executor is gone ends its tree by itself, so waiting is enough.
+pub async fn wait_ended(lock: &Utf8Path, dir: &Utf8Path, at_most: Duration) -> Result<Left, ProcessError> {
+    let deadline = Instant::now() + at_most;
+    if !wait_released(lock, at_most).await? {
+        return Ok(Left::Locked);
+    }
+    loop {
+        // A sandbox whose shim was killed gives the lock back a moment before its last process is gone.
+        let left = super::processes_using(dir);
+        if left.is_empty() {
+            return Ok(Left::Nothing);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Left::Processes(left));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until nobody holds the attempt's lock any more, at most so long; whether it came to that. A lock file that
+/// does not exist is free.
 pub async fn wait_released(lock: &Utf8Path, at_most: Duration) -> Result<bool, ProcessError> {
     let cannot = || ProcessError::io(format!("cannot open the lock {lock}"));
     let file = match File::open(lock) {
@@ -526,5 +598,55 @@ pub async fn wait_released(lock: &Utf8Path, at_most: Duration) -> Result<bool, P
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(cannot()(error.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_program_can_be_executed_through_its_descriptor() {
+        let program = shim_program(&ShimProgram::Current).expect("it is open");
+        assert!(program.starts_with("/proc/self/fd"));
+        let output = std::process::Command::new(program).arg("--list").output().expect("it runs");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("the_running_program_can_be_executed"));
+    }
+
+    #[tokio::test]
+    async fn a_wish_only_grows_and_every_listener_sees_it() {
+        let (handle, mut first) = cancellation();
+        let mut second = first.clone();
+        assert!(!first.is_cancelled());
+        handle.kill();
+        handle.cancel();
+        assert_eq!(first.beyond(Wish::GoOn).await, Wish::Kill);
+        assert_eq!(second.beyond(Wish::Cancel).await, Wish::Kill);
+        drop(handle);
+        second.cancelled().await;
+        assert!(second.is_cancelled() && first.is_cancelled());
+        assert!(!Cancel::never().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_handle_is_a_cancellation_and_no_more() {
+        let (handle, mut cancel) = cancellation();
+        drop(handle);
+        assert_eq!(cancel.beyond(Wish::GoOn).await, Wish::Cancel);
+        let more = timeout(Duration::from_millis(20), cancel.beyond(Wish::Cancel)).await;
+        assert!(more.is_err(), "it must not be asked again and again");
+    }
+
+    #[tokio::test]
+    async fn a_recorded_shim_of_another_boot_or_with_a_reused_number_is_left_alone() {
+        let own = std::process::id();
+        let shim = ShimIdentity {
+            pid: own,
+            start: 1,
+            boot: super::super::boot_id(),
+            host: super::super::host_name(),
+        };
+        assert!(end_left(&shim).await, "this process has another start time, and lives");
+        assert!(end_left(&ShimIdentity { boot: "another".into(), ..shim }).await);
     }
 }

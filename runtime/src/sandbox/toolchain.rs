@@ -127,3 +127,70 @@ fn is_too_wide(path: &Utf8Path, home: Option<&Utf8Path>) -> bool {
             .contains(&path.as_str())
         || home.is_some_and(|home| home.starts_with(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(home: &Utf8Path, extra: &[(&str, &str)]) -> (Vec<String>, BTreeMap<String, OsString>) {
+        let mut env = BTreeMap::from([("HOME".to_owned(), OsString::from(home.as_str()))]);
+        env.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.into())));
+        let toolchain = toolchain_binds(&env);
+        let relative = |mount: Mount| {
+            assert_eq!((mount.access, mount.role), (Access::Read, Role::Toolchain));
+            mount.path.strip_prefix(home).unwrap_or(&mount.path).to_string()
+        };
+        (toolchain.mounts.into_iter().map(relative).collect(), toolchain.env)
+    }
+
+    #[test]
+    fn tools_are_found_and_homes_and_credentials_are_not_shown() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Utf8Path::from_path(dir.path()).expect("UTF-8").canonicalize_utf8().expect("it exists");
+        let paths = [
+            ".rustup/toolchains",
+            ".cargo/bin",
+            ".cargo/registry",
+            ".ssh",
+            ".local/bin",
+            ".local/share/t/1",
+            "bin",
+        ];
+        paths.iter().for_each(|path| std::fs::create_dir_all(home.join(path)).expect("new"));
+        std::fs::write(home.join(".cargo/credentials.toml"), "token").expect("new");
+        std::fs::write(home.join(".local/share/t/1/t"), "").expect("new");
+        std::fs::write(home.join(".local/share/secret"), "").expect("new");
+        std::os::unix::fs::symlink(home.join(".local/share/t/1/t"), home.join(".local/bin/t")).expect("new");
+        let path = format!("{home}/.local/bin:{home}/bin:{home}:/usr/bin:relative::/");
+        let (mounts, env) = found(&home, &[("PATH", &path)]);
+        assert_eq!(
+            mounts,
+            [".cargo/bin", ".cargo/registry", ".local/bin", ".local/share/t/1/t", ".rustup", "bin"]
+        );
+        assert_eq!(env.keys().map(String::as_str).collect::<Vec<_>>(), ["CARGO_HOME", "RUSTUP_HOME"]);
+        assert_eq!(env["CARGO_HOME"], home.join(".cargo").as_str());
+    }
+
+    #[test]
+    fn an_installation_outside_the_home_is_taken_whole() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = Utf8Path::from_path(dir.path()).expect("UTF-8").canonicalize_utf8().expect("it exists");
+        let prefix = root.join("node-20");
+        std::fs::create_dir_all(prefix.join("bin")).expect("new");
+        let (mounts, _) = found(&root.join("home"), &[("PATH", prefix.join("bin").as_str())]);
+        assert_eq!(mounts, [prefix.to_string(), prefix.join("bin").to_string()]);
+    }
+
+    #[test]
+    fn a_tools_home_that_is_a_home_directory_is_not_shown() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        for wide in [home.as_str(), "/", "/tmp", "relative"] {
+            assert_eq!(
+                found(home, &[("RUSTUP_HOME", wide), ("JAVA_HOME", wide)]).0,
+                Vec::<String>::new(),
+                "{wide}"
+            );
+        }
+    }
+}

@@ -20,6 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::crash;
 use crate::digest::Sha256;
 use crate::durable;
+use crate::fault::Fault;
 
 /// Bytes of salt before the content of a salted blob.
 const SALT: usize = 32;
@@ -37,6 +38,15 @@ pub enum StoreError {
     NotSalted(Sha256),
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: Utf8PathBuf, source: io::Error },
+}
+
+impl StoreError {
+    pub fn fault(&self) -> Fault {
+        match self {
+            StoreError::NotSalted(_) => Fault::Internal,
+            _ => Fault::Environment,
+        }
+    }
 }
 
 impl From<StoreError> for io::Error {

@@ -90,3 +90,76 @@ fn follow<'a>(target: &'a [u8], ahead: &mut Vec<&'a [u8]>) -> bool {
     ahead.extend(target.rsplit(|byte| *byte == b'/'));
     !target.starts_with(b"/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_the_git_directory_is_known() {
+        let spellings = [
+            ".git",
+            ".GIT",
+            ".Git",
+            ".git.",
+            ".git ",
+            ".git. .",
+            "git~1",
+            "GIT~1",
+            ".g\u{200c}it",
+            "\u{feff}.git",
+            ".git::$INDEX_ALLOCATION",
+            "a\\.git",
+            ".git\\config",
+        ];
+        for name in spellings {
+            assert!(is_dot_git(name.as_bytes()), "{name:?}");
+        }
+        for name in [".gitignore", "git", "agit", ".git2", "x.git", "git~2", ".gi", ""] {
+            assert!(!is_dot_git(name.as_bytes()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn parts_that_mean_another_place_are_unwritable() {
+        for path in ["", "a//b", "/a", "a/", "..", "a/../b", "./a", "a/.git/config", "a\0b"] {
+            assert!(unwritable(path.as_bytes()).is_some(), "{path:?}");
+        }
+        for path in ["-a", " ", "a b", "\"", "\n", "\u{e9}", "...", "a\\b"] {
+            assert_eq!(unwritable(path.as_bytes()), None, "{path:?}");
+        }
+        assert_eq!(unwritable(b"\xff"), None);
+        assert!(unwritable(&[b'a'; 4096]).is_some());
+    }
+
+    #[test]
+    fn names_fold_by_case_and_by_composition() {
+        assert_eq!(fold("README"), fold("readme"));
+        assert_eq!(fold("\u{e9}"), fold("E\u{301}"));
+        assert_ne!(fold("a"), fold("b"));
+    }
+
+    fn leaves(path: &str, target: &str, others: &[(&str, &'static str)]) -> bool {
+        link_leaves(path.as_bytes(), target.as_bytes(), |at| {
+            let (_, target) = others.iter().find(|(path, _)| path.as_bytes() == at)?;
+            Some(target.as_bytes())
+        })
+    }
+
+    #[test]
+    fn links_are_followed_as_the_kernel_would() {
+        assert!(!leaves("a", "b", &[]));
+        assert!(!leaves("a/b/c", "../../d", &[]));
+        assert!(!leaves("a", "missing/../x", &[]));
+        assert!(leaves("a", "/etc/passwd", &[]));
+        assert!(leaves("a", "..", &[]));
+        assert!(leaves("a/b", "../../x", &[]));
+        assert!(leaves("a", ".git/hooks", &[]));
+        assert!(leaves("a", "b/../.GIT", &[]));
+        // `d/..` is where `d` leads, not where it stands.
+        assert!(leaves("a", "d/../../x", &[("d", "e/f")]) == leaves("a", "e/x/../../x", &[]));
+        assert!(leaves("a", "d/../x", &[("d", ".")]));
+        assert!(leaves("a", "d/x", &[("d", "/etc")]));
+        assert!(leaves("a", "b", &[("b", "a"), ("a", "b")]));
+    }
+}
