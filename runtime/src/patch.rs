@@ -23,6 +23,18 @@ pub enum Mode {
     Submodule,
 }
 
+impl Mode {
+    /// Git's octal digits.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::File => "100644",
+            Mode::Executable => "100755",
+            Mode::Symlink => "120000",
+            Mode::Submodule => "160000",
+        }
+    }
+}
+
 /// What stands at a path: mode and git blob id. Equality of entries is equality of content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,16 +15,16 @@ use super::error::DriveError;
 use super::judge::{Decision, Origin, Work, outside, quoted_list};
 use super::place::Place;
 use super::progress::Note;
-use super::{Run, load, nonce};
+use super::{Run, jcs, nonce};
 use crate::crash;
 use crate::digest::Sha256;
 use crate::fault::ExitCode;
 use crate::journal::Durability;
-use crate::patch::{Mode, Patch, Tree};
+use crate::patch::{Patch, Tree};
 use crate::process::{End, Limits, Outcome, Shim, Stream};
 use crate::record::{
-    AttemptCaptured, AttemptFailed, AttemptLost, AttemptStarted, CapturedManifest, Event, Evidence, Exit, FailureClass,
-    OutputEntry, RECORD_VERSION, ResultObject, ResultVerdict, ShimId, Signature, UnitBlocked, Usage, to_jcs,
+    AttemptCaptured, AttemptFailed, AttemptStarted, CapturedManifest, Event, Evidence, Exit, FailureClass,
+    OutputEntry, RECORD_VERSION, ResultObject, ResultVerdict, ShimId, Signature, UnitBlocked, Usage,
 };
 use crate::sandbox::{Access, Role};
 use crate::schedule::{Halt, Index};
@@ -33,7 +33,7 @@ use crate::work::agent::{self, REPORT_LIMIT};
 use crate::work::predicate::Held;
 use crate::work::prompt::{self, Context, Failure};
 use crate::work::verify::excerpt;
-use crate::workspace::{CaptureError, CaptureRules, Repository, capture, tree_id};
+use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
 
 /// How long an agent may work if the plan sets no limit.
 const DEFAULT_TOTAL: Duration = Duration::from_secs(60 * 60);
@@ -162,12 +162,12 @@ impl Unit<'_> {
         self.block(FailureClass::VerifyFailed, reason)
     }
 
+    /// Failures that count, under the policy of today: a wider scope or another agent is a fresh start.
     fn counted_failures(&self) -> u32 {
         let state = self.run.state.borrow();
         let Some(unit) = state.unit(&self.node.id) else { return 0 };
-        // A changed policy (a wider scope, another agent) is a fresh start.
-        let since = unit.attempts().iter().find(|attempt| attempt.started.policy == self.work.policy).map_or(u64::MAX, |attempt| attempt.seq);
-        unit.counted_failures(&self.work.keyed.key, since)
+        let counted = unit.failures(&self.work.keyed.key).filter(|failed| failed.counted && failed.policy == self.work.policy);
+        counted.count() as u32
     }
 
     /// Evidence of the newest failure for this key, also of an earlier run.
@@ -345,12 +345,12 @@ impl Unit<'_> {
     }
 
     fn lost(&self, attempt: &str, reserved: u64) -> Result<(), DriveError> {
-        let event = Event::AttemptLost(AttemptLost {
+        let event = Event::AttemptLost {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             attempt: attempt.to_owned(),
             charged_micro_usd: reserved,
-        });
+        };
         self.run.append(vec![event], Durability::Synced)
     }
 
@@ -389,7 +389,7 @@ impl Unit<'_> {
 
     fn started(&self, id: &str, number: u32, reserved: u64, text: &str, shim: ShimId) -> Result<AttemptStarted, DriveError> {
         let ground = self.run.ground.borrow();
-        let manifest = ground.store.put_pending(&to_jcs_fields(&self.work.keyed.fields))?;
+        let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
         let prompt = ground.store.put_salted(text.as_bytes())?;
         ground.store.sync_pending()?;
         Ok(AttemptStarted {
@@ -501,7 +501,7 @@ impl Unit<'_> {
             patch: captured.patch,
             refused,
         };
-        let manifest_digest = ground.store.put_pending(&to_jcs(&manifest))?;
+        let manifest_digest = ground.store.put_pending(&jcs(&manifest)?)?;
         let transcript = ground.store.put_salted(&secrets::mask(&transcript(outcome)).0)?;
         ground.store.sync_pending()?;
         drop(ground);
@@ -691,8 +691,8 @@ impl Unit<'_> {
             ],
             verdicts,
         };
-        let digest = ground.store.put_pending(&to_jcs(&object))?;
-        let manifest = ground.store.put_pending(&to_jcs_fields(&self.work.keyed.fields))?;
+        let digest = ground.store.put_pending(&jcs(&object)?)?;
+        let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
         Ok(Verified { object, digest, manifest, attempt, micro_usd })
     }
 
@@ -751,9 +751,9 @@ fn message(node: &Node) -> String {
     format!("{subject}{body}")
 }
 
-fn to_jcs_fields(fields: &[loop_compiler::graph::KeyField]) -> Vec<u8> {
+fn fields_json(fields: &[loop_compiler::graph::KeyField]) -> Result<Vec<u8>, DriveError> {
     let pairs: Vec<(&str, &str)> = fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
-    to_jcs(&pairs)
+    jcs(&pairs)
 }
 
 fn transcript(outcome: &Outcome) -> Vec<u8> {

@@ -4,16 +4,20 @@
 
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use loop_compiler::graph::{AskCriterion, Check, Command, Predicate, Tool, Verify, VerifierDef, VerifyKeyInputs, verify_key};
 
 use super::error::DriveError;
+use super::place::Place;
 use super::progress::Note;
 use super::{Run, nonce};
 use crate::digest::{ObjectId, Sha256};
+use crate::fault::ExitCode;
 use crate::journal::Durability;
 use crate::patch::Tree;
 use crate::process::{End, Limits, Outcome, Shim, resolve_program};
 use crate::record::{Event, Evidence, ResultVerdict, Verdict, VerifyDone};
+use crate::sandbox::Profile;
 use crate::store::secrets;
 use crate::work::predicate::{Held, View, holds};
 use crate::work::verify::{Judged, excerpt, judge};
@@ -230,27 +234,61 @@ impl Run {
         result
     }
 
-    /// Runs the plan's `prepare` in a new worktree: unconfined, as it alone may fetch.
-    pub(super) async fn prepare_place(&self, place: &super::place::Place) -> Result<(), DriveError> {
+    /// Makes a new worktree ready: private copies of what is shared, then the plan's `prepare`.
+    pub(super) async fn prepare_place(&self, place: &Place) -> Result<(), DriveError> {
         let worktree = self.ground.borrow().graph.worktree.clone();
-        self.places.share(self.ground.borrow().repository.root(), place, &worktree.share)?;
-        if worktree.prepare.is_empty() {
+        if !worktree.share.is_empty() {
+            let master = self.prepared().await?;
+            self.places.share(&master, place, &worktree.share)?;
+        }
+        self.run_prepare(place, &worktree.prepare).await
+    }
+
+    /// The prepared worktree of this run's base, made when it is first needed: one for each base tree and command.
+    async fn prepared(&self) -> Result<Utf8PathBuf, DriveError> {
+        let (worktree, base) = {
+            let ground = self.ground.borrow();
+            (ground.graph.worktree.clone(), ground.base_tree.clone())
+        };
+        let key = Sha256::of(format!("{}\n{:?}", tree_id(&base), worktree).as_bytes()).to_string();
+        let key = &key[..16];
+        let ready = self.places.dir_of("prepared", key).join("ready");
+        let place = self.places.make("prepared", key)?;
+        if ready.exists() {
+            return Ok(place.worktree);
+        }
+        // Two units may need it at once: the second waits.
+        let _turn = self.preparing.lock().await;
+        if ready.exists() {
+            return Ok(place.worktree);
+        }
+        self.places.remove("prepared", key);
+        let place = self.places.make("prepared", key)?;
+        {
+            let ground = self.ground.borrow();
+            self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
+        }
+        self.run_prepare(&place, &worktree.prepare).await?;
+        std::fs::write(&ready, b"").map_err(DriveError::io(format!("write {ready}")))?;
+        Ok(place.worktree)
+    }
+
+    /// Runs `prepare` unconfined: it alone may fetch and write.
+    async fn run_prepare(&self, place: &Place, prepare: &[String]) -> Result<(), DriveError> {
+        if prepare.is_empty() {
             return Ok(());
         }
         let env = self.places.environment(place, &[]);
         let limits = Limits { total: Some(DEFAULT_TOTAL), ..Limits::default() };
-        let profile = crate::sandbox::Profile::none();
-        let spec = self.places.command(place, &worktree.prepare, env, "/dev/null".into(), limits, profile);
+        let spec = self.places.command(place, prepare, env, "/dev/null".into(), limits, Profile::none());
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await?;
         if outcome.end == End::Exited(0) || outcome.end == End::Cancelled {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&excerpt(&outcome.stderr.bytes, 2000)).into_owned();
-        let command = worktree.prepare.join(" ");
-        Err(DriveError::refused(
-            crate::fault::ExitCode::Environment,
-            format!("`prepare` did not succeed: `{command}` ended with {:?}\n{said}", outcome.end),
-        ))
+        let command = prepare.join(" ");
+        let message = format!("`prepare` did not succeed: `{command}` ended with {:?}\n{said}", outcome.end);
+        Err(DriveError::refused(ExitCode::Environment, message))
     }
 
     async fn key_of(&self, check: &Check, definition: &VerifierDef, tree: &ObjectId) -> Result<String, DriveError> {

@@ -86,6 +86,7 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         cancel,
         tools: RefCell::new(BTreeMap::new()),
         verdict: Cell::new(ExitCode::Complete),
+        preparing: tokio::sync::Mutex::new(()),
         reserved: Cell::new(0),
     })
 }
@@ -114,12 +115,12 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
                 format!("processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again", started.unit, pids.join(" ")),
             ));
         }
-        events.push(Event::AttemptLost(crate::record::AttemptLost {
+        events.push(Event::AttemptLost {
             feature: feature.to_owned(),
             unit: started.unit.clone(),
             attempt: started.attempt.clone(),
             charged_micro_usd: started.reserved_micro_usd,
-        }));
+        });
     }
     Ok(events)
 }
