@@ -6,6 +6,7 @@ mod check;
 mod claude_cli;
 mod model_server;
 mod process;
+mod rules_agent;
 
 #[test]
 fn every_file_beside_this_one_is_a_module() {
