@@ -61,7 +61,7 @@ pub fn ground(
     let known = Known::load(state, &store, &repository, &feature, &tip)?;
     let ground = Ground {
         topology: graph.topology(),
-        base_tree: repository.tree(&base)?,
+        base_tree: Arc::new(repository.tree(&base)?),
         tip_tree: repository.tree(&tip)?,
         base,
         tip,
