@@ -8,9 +8,13 @@
 //! .kdl text --syntax--> Document --plan--> Plan --check--> CheckedPlan --graph--> Graph
 //! ```
 
+pub mod check;
+pub mod compile;
 pub mod diagnostic;
+pub mod example;
 pub mod glob;
 pub mod graph;
+pub mod markdown;
 pub mod plan;
 pub mod source;
 pub mod syntax;

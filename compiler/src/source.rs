@@ -163,3 +163,53 @@ pub trait Sources {
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
 }
+
+pub mod memory {
+    //! Sources that are held in memory: for tests, for editors and for standard input.
+    //!
+    //! Does not know any real file.
+
+    use std::collections::BTreeMap;
+
+    use camino::{Utf8Path, Utf8PathBuf};
+
+    use super::{PathKind, ReadError, Sources};
+
+    /// Files by normalised path; a path above a file is a directory.
+    #[derive(Clone, Debug, Default)]
+    pub struct MemorySources {
+        files: BTreeMap<Utf8PathBuf, Vec<u8>>,
+    }
+
+    impl MemorySources {
+        pub fn new<P: Into<Utf8PathBuf>, T: Into<Vec<u8>>>(
+            files: impl IntoIterator<Item = (P, T)>,
+        ) -> MemorySources {
+            MemorySources {
+                files: files.into_iter().map(|(path, text)| (path.into(), text.into())).collect(),
+            }
+        }
+
+        pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, text: impl Into<Vec<u8>>) {
+            self.files.insert(path.into(), text.into());
+        }
+    }
+
+    impl Sources for MemorySources {
+        fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
+            match self.kind(path) {
+                Some(PathKind::File) => Ok(self.files[path].clone()),
+                Some(_) => Err(ReadError::NotAFile),
+                None => Err(ReadError::Missing),
+            }
+        }
+
+        fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
+            if self.files.contains_key(path) {
+                return Some(PathKind::File);
+            }
+            let (next, _) = self.files.range(path.to_owned()..).next()?;
+            next.starts_with(path).then_some(PathKind::Directory)
+        }
+    }
+}

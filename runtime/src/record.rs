@@ -4,7 +4,10 @@
 //!
 //! Integers only, ASCII keys, no floats, no secrets: prompts and outputs appear by salted digest.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::digest::{ObjectId, Sha256};
 use crate::patch::{Entry, Patch};
@@ -12,9 +15,77 @@ use crate::patch::{Entry, Patch};
 /// Version of records and result objects. A reader refuses newer ones.
 pub const RECORD_VERSION: u32 = 1;
 
-/// One record: the value of `rec` in a journal line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Greatest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3: IEEE 754 doubles).
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// Why a value has no canonical form. All of these are mistakes of the program, never of a user.
+#[derive(Debug, thiserror::Error)]
+pub enum JcsError {
+    #[error("a record may hold integers alone, and this one holds {0}")]
+    Float(String),
+    #[error("the integer {0} does not fit in 53 bits")]
+    TooLarge(String),
+    #[error("the key {0:?} is not ASCII")]
+    Key(String),
+    #[error("the value has no JSON form: {0}")]
+    Shape(#[from] serde_json::Error),
+}
+
+/// The canonical JSON of a value (RFC 8785, restricted to integers and ASCII keys): what is hashed, signed
+/// and stored. Keys are sorted here, whatever order `serde_json` keeps them in.
+pub fn to_jcs(value: &impl Serialize) -> Result<Vec<u8>, JcsError> {
+    let mut out = Vec::new();
+    write_canonical(&serde_json::to_value(value)?, &mut out)?;
+    Ok(out)
+}
+
+/// Recursion is bounded by the nesting of the types in this file, not by input.
+fn write_canonical(value: &Value, out: &mut Vec<u8>) -> Result<(), JcsError> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => serde_json::to_writer(out, value)?,
+        Value::Number(number) => {
+            let magnitude = number
+                .as_u64()
+                .or_else(|| number.as_i64().map(i64::unsigned_abs))
+                .ok_or_else(|| JcsError::Float(number.to_string()))?;
+            if magnitude > MAX_INTEGER {
+                return Err(JcsError::TooLarge(number.to_string()));
+            }
+            out.extend_from_slice(number.to_string().as_bytes());
+        }
+        Value::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item, out)?;
+            }
+            out.push(b']');
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            out.push(b'{');
+            for (at, (key, field)) in fields.into_iter().enumerate() {
+                if !key.is_ascii() {
+                    return Err(JcsError::Key(key.clone()));
+                }
+                if at > 0 {
+                    out.push(b',');
+                }
+                serde_json::to_writer(&mut *out, key)?;
+                out.push(b':');
+                write_canonical(field, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+/// One record: the value of `rec` in a journal line, `{v,seq,writer,run,time_ms,mono_ms,boot,kind,data}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub v: u32,
     /// 0-based; the order of records. Wall time is only a claim.
@@ -26,13 +97,64 @@ pub struct Record {
     /// Monotonic milliseconds since boot; comparable within one `boot`.
     pub mono_ms: u64,
     pub boot: String,
-    #[serde(flatten)]
     pub event: Event,
 }
 
+/// A record on disk. `Event`'s own two fields stand beside the envelope's; serde's `flatten` would do that,
+/// but it silently gives up `deny_unknown_fields`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    v: u32,
+    seq: u64,
+    writer: String,
+    run: String,
+    time_ms: u64,
+    mono_ms: u64,
+    boot: String,
+    kind: String,
+    data: Value,
+}
+
+/// The two fields of an [`Event`] that serde's adjacent tagging makes.
+#[derive(Serialize, Deserialize)]
+struct Tagged {
+    kind: String,
+    data: Value,
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tagged = serde_json::to_value(&self.event).map_err(S::Error::custom)?;
+        let Tagged { kind, data } = serde_json::from_value(tagged).map_err(S::Error::custom)?;
+        let envelope = Envelope {
+            v: self.v,
+            seq: self.seq,
+            writer: self.writer.clone(),
+            run: self.run.clone(),
+            time_ms: self.time_ms,
+            mono_ms: self.mono_ms,
+            boot: self.boot.clone(),
+            kind,
+            data,
+        };
+        envelope.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Record, D::Error> {
+        let Envelope { v, seq, writer, run, time_ms, mono_ms, boot, kind, data } =
+            Envelope::deserialize(deserializer)?;
+        let tagged = serde_json::to_value(Tagged { kind, data }).map_err(D::Error::custom)?;
+        let event = Event::deserialize(tagged).map_err(D::Error::custom)?;
+        Ok(Record { v, seq, writer, run, time_ms, mono_ms, boot, event })
+    }
+}
+
 /// What happened. `kind` names the variant, `data` holds its fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "data")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data", deny_unknown_fields)]
 pub enum Event {
     #[serde(rename = "run.started")]
     RunStarted(RunStarted),
@@ -54,7 +176,14 @@ pub enum Event {
     #[serde(rename = "unit.blocked")]
     UnitBlocked(UnitBlocked),
     #[serde(rename = "land.intent")]
-    LandIntent { feature: String, unit: String, branch: String, parent: ObjectId, commit: ObjectId, result: Sha256 },
+    LandIntent {
+        feature: String,
+        unit: String,
+        branch: String,
+        parent: ObjectId,
+        commit: ObjectId,
+        result: Sha256,
+    },
     #[serde(rename = "landed")]
     Landed { feature: String, unit: String, branch: String, commit: ObjectId, result: Sha256 },
     #[serde(rename = "land.void")]
@@ -368,3 +497,16 @@ pub struct Statement {
     pub role: String,
     pub actor: Actor,
 }
+
+impl Statement {
+    /// SHA-256 of the statement's canonical bytes: what a signature covers and `previous` names.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&to_jcs(self).expect("a statement holds texts and one small integer alone"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,10 @@ pub enum Judgement {
 pub enum Event {
     Judged(Index, Judgement),
     /// The work is accepted; `lands` is false if there is nothing to commit.
-    Accepted { node: Index, lands: bool },
+    Accepted {
+        node: Index,
+        lands: bool,
+    },
     Halted(Index, Halt),
     Landed(Index),
     /// The gate's verifiers pass on the merged head and it needs no decision any more.
@@ -242,10 +245,12 @@ impl Schedule {
     /// settled and no landing is under way: acceptance and intent can then share one append.
     pub fn lands_next(&self, node: Index) -> bool {
         !self.landing
-            && self.shape.canonical[self.land_from..]
-                .iter()
-                .take_while(|before| **before != node)
-                .all(|before| self.stages[*before as usize] == Stage::Settled || !self.shape.nodes[*before as usize].selected)
+            && self.shape.canonical[self.land_from..].iter().take_while(|before| **before != node).all(
+                |before| {
+                    self.stages[*before as usize] == Stage::Settled
+                        || !self.shape.nodes[*before as usize].selected
+                },
+            )
     }
 
     fn begin(&mut self, node: Index, actions: &mut Vec<Action>) {
@@ -354,12 +359,15 @@ mod tests {
             .enumerate()
             .map(|(at, kind)| NodeShape {
                 kind: *kind,
-                predecessors: edges.iter().filter(|(_, to)| *to == at as u32).map(|(from, _)| *from).collect(),
+                predecessors: edges
+                    .iter()
+                    .filter(|(_, to)| *to == at as u32)
+                    .map(|(from, _)| *from)
+                    .collect(),
                 selected: true,
             })
             .collect();
-        let canonical =
-            (0..kinds.len() as u32).filter(|at| kinds[*at as usize] != Kind::Gate).collect();
+        let canonical = (0..kinds.len() as u32).filter(|at| kinds[*at as usize] != Kind::Gate).collect();
         Shape { nodes, canonical }
     }
 
@@ -421,8 +429,12 @@ mod tests {
         let pairs: Vec<(u32, u32)> = (0..count).flat_map(|to| (0..to).map(move |from| (from, to))).collect();
         (0..1u32 << pairs.len())
             .map(|bits| {
-                let mut edges: Vec<(u32, u32)> =
-                    pairs.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1).map(|(_, pair)| *pair).collect();
+                let mut edges: Vec<(u32, u32)> = pairs
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| bits >> at & 1 == 1)
+                    .map(|(_, pair)| *pair)
+                    .collect();
                 edges.extend((0..count).map(|from| (from, count)));
                 let mut kinds = vec![Kind::Work; count as usize];
                 kinds.push(Kind::Gate);
@@ -450,7 +462,11 @@ mod tests {
                     let dead = |node: u32| {
                         let mut reached = BTreeSet::from([halted]);
                         for at in halted..3 {
-                            if shape.nodes[at as usize].predecessors.iter().any(|before| reached.contains(before)) {
+                            if shape.nodes[at as usize]
+                                .predecessors
+                                .iter()
+                                .any(|before| reached.contains(before))
+                            {
                                 reached.insert(at);
                             }
                         }

@@ -2,8 +2,11 @@
 //!
 //! Does not know how a mistake is found, nor on which terminal it is shown.
 
+mod reference;
+pub mod render;
 mod rules;
 
+pub use reference::reference;
 pub use rules::{FAMILIES, Family, Level, RULES, Rule, rule};
 
 use crate::source::Span;
@@ -111,13 +114,24 @@ impl Diagnostic {
         self
     }
 
-    pub fn fix(mut self, title: impl Into<String>, applicability: Applicability, edits: Vec<Edit>) -> Diagnostic {
+    pub fn fix(
+        mut self,
+        title: impl Into<String>,
+        applicability: Applicability,
+        edits: Vec<Edit>,
+    ) -> Diagnostic {
         self.fixes.push(Fix { title: title.into(), applicability, edits });
         self
     }
 
     /// A fix that replaces the text of one span.
-    pub fn replace(self, span: Span, text: impl Into<String>, title: impl Into<String>, applicability: Applicability) -> Diagnostic {
+    pub fn replace(
+        self,
+        span: Span,
+        text: impl Into<String>,
+        title: impl Into<String>,
+        applicability: Applicability,
+    ) -> Diagnostic {
         self.fix(title, applicability, vec![Edit { span, text: text.into() }])
     }
 }
@@ -131,7 +145,9 @@ pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) ->
     };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
         .min_by_key(|(distance, candidate)| (*distance, *candidate))
         .map(|(_, candidate)| candidate)

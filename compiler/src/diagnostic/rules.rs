@@ -51,6 +51,13 @@ pub struct Rule {
     pub good: &'static str,
 }
 
+impl Rule {
+    /// The digit of its family, the second one of its code.
+    pub fn family(&self) -> char {
+        self.code.chars().nth(2).unwrap_or('0')
+    }
+}
+
 /// The rule with this code (`L0001`, any case) or name.
 pub fn rule(code_or_name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == code_or_name || rule.code.eq_ignore_ascii_case(code_or_name))

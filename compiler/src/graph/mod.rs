@@ -2,6 +2,18 @@
 //!
 //! Does not know the plan's text, nor anything that changes between two machines.
 
+mod build;
+mod encode;
+pub mod explain;
+pub mod hash;
 pub mod node;
+mod topology;
 
+pub use build::build;
+pub use encode::{DecodeError, decode, encode};
+pub use hash::{
+    Content, ContentEntry, KeyField, Keyed, Tool, UnitKeyInputs, VerifyKeyInputs, ask_digest, closure_digest,
+    graph_digest, policy_digest, section_digest, unit_key, verify_key,
+};
 pub use node::*;
+pub use topology::Topology;

@@ -351,7 +351,9 @@ impl Verifier {
             given.or_else(|| self.params.iter().find(|param| param.name == name)?.default.as_deref())
         };
         let command = match &self.check.command {
-            Command::Run(words) => Command::Run(words.iter().flat_map(|word| expand_word(word, &value)).collect()),
+            Command::Run(words) => {
+                Command::Run(words.iter().flat_map(|word| expand_word(word, &value)).collect())
+            }
             Command::Shell(text) => Command::Shell(expand_text(text, &value)),
         };
         Check { command, exit: self.check.exit.clone(), stdout: self.check.stdout.clone() }

@@ -1,0 +1,293 @@
+//! `loopc graph`: what a plan will do, as text a person reads from top to bottom.
+//!
+//! Does not know the plan's source; it shows the compiled graph.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use camino::Utf8Path;
+use loop_compiler::diagnostic::render::{one_line, plural};
+use loop_compiler::graph::{self, EdgeKind, Graph, Limits, Node, NodeKind, Verify};
+use loopc::terminal::Stream;
+
+use super::Exit;
+use super::build::checked;
+use super::output::{Failure, print, style};
+
+pub(super) fn run(plan: &Utf8Path) -> Result<Exit, Failure> {
+    let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
+    print(&text(&graph::build(&checked), style(Stream::Out).width))?;
+    Ok(Exit::Clean)
+}
+
+/// Width of the words in front of lists: `creates` is the longest, two spaces behind it.
+const FIELD: usize = 9;
+
+/// The whole graph: head, gates in order, the waves of units in each.
+fn text(graph: &Graph, width: usize) -> String {
+    let waves = waves(graph);
+    let mut out = String::new();
+    head(&mut out, graph, &waves, width);
+    for gate in graph.nodes.iter().filter(|node| node.kind == NodeKind::Gate) {
+        let units: Vec<&Node> = units_of(graph, gate).collect();
+        out.push('\n');
+        gate_head(&mut out, graph, gate, width);
+        let last = units.iter().map(|unit| waves[unit.index as usize]).max().unwrap_or(0);
+        for wave in 1..=last {
+            let members: Vec<&Node> =
+                units.iter().copied().filter(|unit| waves[unit.index as usize] == wave).collect();
+            let together =
+                if members.len() > 1 { format!(", {} at once", members.len()) } else { String::new() };
+            let _ = writeln!(out, "  wave {wave}{together}");
+            for unit in members {
+                unit_lines(&mut out, graph, unit, width);
+            }
+        }
+        gate_end(&mut out, gate, width);
+    }
+    out
+}
+
+fn head(out: &mut String, graph: &Graph, waves: &[u32], width: usize) {
+    let count = |kind| graph.nodes.iter().filter(|node| node.kind == kind).count();
+    let title =
+        graph.feature.title.as_deref().map(|title| format!("  {}", one_line(title))).unwrap_or_default();
+    let _ = writeln!(out, "feature {}{title}", graph.feature.id);
+    if let Some(goal) = &graph.feature.goal {
+        paragraph(out, "  ", goal, width);
+    }
+    let mut widest: BTreeMap<(&str, u32), usize> = BTreeMap::new();
+    for node in graph.nodes.iter().filter(|node| node.kind == NodeKind::Dispatch) {
+        *widest.entry((&node.gate, waves[node.index as usize])).or_default() += 1;
+    }
+    let mut counts = vec![plural(count(NodeKind::Gate), "gate"), plural(count(NodeKind::Dispatch), "unit")];
+    match count(NodeKind::Manual) {
+        0 => {}
+        manuals => counts.push(format!("{} by hand", plural(manuals, "task"))),
+    }
+    counts.push(format!("at most {} at once", plural(widest.values().copied().max().unwrap_or(0), "unit")));
+    let _ = writeln!(out, "  {}", counts.join(", "));
+    if let Some(base) = &graph.feature.base {
+        let _ = writeln!(out, "  starts from {base}, lands on loop/{}", graph.feature.id);
+    }
+    if let Some(limits) = limits(&graph.feature.budget) {
+        let _ = writeln!(out, "  budget {limits}");
+    }
+    let _ = writeln!(out, "  digest {}", graph.digest);
+}
+
+fn gate_head(out: &mut String, graph: &Graph, gate: &Node, width: usize) {
+    let title =
+        gate.policy.title.as_deref().map(|title| format!("  {}", one_line(title))).unwrap_or_default();
+    let before = gates_before(graph, gate);
+    let after = if before.is_empty() { String::new() } else { format!(" (after {})", before.join(", ")) };
+    let _ = writeln!(out, "gate {}{after}{title}", gate.gate);
+    if let Some(goal) = &gate.ask.goal {
+        paragraph(out, "  ", goal, width);
+    }
+}
+
+fn unit_lines(out: &mut String, graph: &Graph, unit: &Node, width: usize) {
+    let policy = &unit.policy;
+    let mut notes = Vec::new();
+    match unit.kind {
+        NodeKind::Manual => notes.push(match &policy.owner {
+            Some(owner) => format!("by hand, {owner}"),
+            None => "by hand".to_owned(),
+        }),
+        NodeKind::Dispatch | NodeKind::Gate => {
+            if !policy.work_kind.is_empty() && policy.work_kind != "code" {
+                notes.push(policy.work_kind.clone());
+            }
+            match (&policy.agent, &policy.model) {
+                (Some(agent), Some(model)) => notes.push(format!("{agent} with {model}")),
+                (Some(agent), None) => notes.push(agent.clone()),
+                (None, Some(model)) => notes.push(model.clone()),
+                (None, None) => {}
+            }
+            notes.push(format!("up to {}", plural(policy.attempts as usize, "attempt")));
+        }
+    }
+    if let Some(limits) = limits(&policy.budget) {
+        notes.push(limits);
+    }
+    let notes: Vec<_> = notes.iter().map(|note| one_line(note)).collect();
+    let _ = writeln!(out, "    {}  ({})", unit.id, notes.join(", "));
+    if let Some(title) = policy.title.as_ref().or(unit.ask.goal.as_ref()) {
+        paragraph(out, "      ", title, width);
+    }
+    let predecessors = |kind| {
+        graph
+            .edges
+            .iter()
+            .filter(move |edge| edge.to == unit.index && edge.kind == kind)
+            .map(|edge| &graph.nodes[edge.from as usize])
+            .filter(|node| node.kind != NodeKind::Gate)
+            .map(|node| node.id.clone())
+            .collect::<Vec<_>>()
+    };
+    field(out, "needs", &predecessors(EdgeKind::Data), width);
+    field(out, "after", &predecessors(EdgeKind::Order), width);
+    field(out, "reads", &unit.ask.inputs, width);
+    field(out, "writes", &unit.scope.writes, width);
+    field(out, "creates", &unit.scope.creates, width);
+    let mut checks: Vec<String> = verifiers(&policy.verify);
+    checks.extend(policy.manuals.iter().map(|manual| format!("{manual} (by hand)")));
+    let predicates = unit.ask.criteria.iter().filter(|criterion| !criterion.predicates.is_empty()).count();
+    if predicates > 0 {
+        checks.push(format!("{} of its own", plural(predicates, "condition")));
+    }
+    field(out, "checks", &checks, width);
+    let skipped: Vec<String> =
+        policy.skip.iter().map(|skip| format!("{} ({})", skip.verifier, one_line(&skip.reason))).collect();
+    field(out, "skips", &skipped, width);
+    if unit.kind == NodeKind::Manual {
+        field(out, "evidence", &policy.evidence, width);
+    }
+}
+
+fn gate_end(out: &mut String, gate: &Node, width: usize) {
+    let mut checks = verifiers(&gate.policy.verify);
+    checks.extend(gate.policy.manuals.iter().map(|manual| format!("{manual} (by hand)")));
+    if !gate.policy.gate_criteria.is_empty() {
+        checks.push(plural(gate.policy.gate_criteria.len(), "condition"));
+    }
+    let checked = match checks.as_slice() {
+        [] => "nothing checks what has landed".to_owned(),
+        checks => format!("what has landed is checked by {}", checks.join(", ")),
+    };
+    let approved =
+        if gate.policy.human_approval { "then it waits for a person" } else { "then it passes by itself" };
+    paragraph(out, "  ", &format!("At the end {checked}; {approved}."), width);
+}
+
+/// Names of the verifiers, each once.
+fn verifiers(uses: &[Verify]) -> Vec<String> {
+    let mut names: Vec<String> = uses
+        .iter()
+        .map(|verify| match verify.expect_fail {
+            true => format!("{} (must fail)", verify.verifier),
+            false => verify.verifier.clone(),
+        })
+        .collect();
+    names.dedup();
+    names
+}
+
+fn limits(limits: &Limits) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(micro) = limits.micro_usd {
+        // Cents are enough for a person; what is below is shown as it is.
+        let fraction = format!("{:06}", micro % 1_000_000);
+        let fraction = fraction.trim_end_matches('0');
+        parts.push(format!("{}.{fraction:0<2} USD", micro / 1_000_000));
+    }
+    if let Some(tokens) = limits.tokens {
+        parts.push(format!("{tokens} tokens"));
+    }
+    if let Some(ms) = limits.time_ms {
+        parts.push(duration(ms));
+    }
+    if parts.is_empty() { None } else { Some(parts.join(", ")) }
+}
+
+/// `1h 30m`, `45m`, `1s 500ms`.
+fn duration(ms: u64) -> String {
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = ms;
+    let mut parts = Vec::new();
+    for (name, size) in units {
+        if rest >= size {
+            parts.push(format!("{}{name}", rest / size));
+            rest %= size;
+        }
+    }
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+fn units_of<'g>(graph: &'g Graph, gate: &'g Node) -> impl Iterator<Item = &'g Node> {
+    graph.nodes.iter().filter(|node| node.kind != NodeKind::Gate && node.gate == gate.gate)
+}
+
+/// Gates that this one waits for by itself, not only through another.
+fn gates_before<'g>(graph: &'g Graph, gate: &Node) -> Vec<&'g str> {
+    let mut before: Vec<u32> = graph
+        .edges
+        .iter()
+        .filter(|edge| {
+            let (from, to) = (&graph.nodes[edge.from as usize], &graph.nodes[edge.to as usize]);
+            from.kind == NodeKind::Gate && to.gate == gate.gate && from.gate != gate.gate
+        })
+        .map(|edge| edge.from)
+        .collect();
+    before.sort_unstable();
+    before.dedup();
+    before.iter().map(|at| graph.nodes[*at as usize].gate.as_str()).collect()
+}
+
+/// For each node, the wave of its gate in which it can begin, from 1: one more than the latest of what it waits
+/// for in the same gate.
+fn waves(graph: &Graph) -> Vec<u32> {
+    let inside = |from: u32, to: u32| {
+        let (from, to) = (&graph.nodes[from as usize], &graph.nodes[to as usize]);
+        from.gate == to.gate && from.kind != NodeKind::Gate && to.kind != NodeKind::Gate
+    };
+    let mut after: Vec<Vec<u32>> = vec![Vec::new(); graph.nodes.len()];
+    let mut waiting = vec![0_usize; graph.nodes.len()];
+    for edge in graph.edges.iter().filter(|edge| inside(edge.from, edge.to)) {
+        after[edge.from as usize].push(edge.to);
+        waiting[edge.to as usize] += 1;
+    }
+    let mut waves = vec![1; graph.nodes.len()];
+    let mut ready: Vec<u32> = (0..graph.nodes.len() as u32).filter(|at| waiting[*at as usize] == 0).collect();
+    while let Some(at) = ready.pop() {
+        for next in &after[at as usize] {
+            waves[*next as usize] = waves[*next as usize].max(waves[at as usize] + 1);
+            waiting[*next as usize] -= 1;
+            if waiting[*next as usize] == 0 {
+                ready.push(*next);
+            }
+        }
+    }
+    waves
+}
+
+/// `      writes   a, b`, wrapped under its first item; nothing for an empty list.
+fn field(out: &mut String, name: &str, items: &[String], width: usize) {
+    if items.is_empty() {
+        return;
+    }
+    let head = format!("      {name:FIELD$}");
+    let indent = head.len();
+    let mut line = head;
+    for (at, item) in items.iter().enumerate() {
+        let comma = if at + 1 < items.len() { "," } else { "" };
+        let item = format!("{}{comma}", one_line(item));
+        if at > 0 && line.chars().count() + 1 + item.chars().count() > width {
+            let _ = writeln!(out, "{}", line.trim_end());
+            line = " ".repeat(indent);
+        } else if at > 0 {
+            line.push(' ');
+        }
+        line.push_str(&item);
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+/// A text, its white space evened out, wrapped.
+fn paragraph(out: &mut String, indent: &str, text: &str, width: usize) {
+    let mut line = indent.to_owned();
+    for word in text.split_whitespace() {
+        let word = one_line(word);
+        if line.len() > indent.len() {
+            if line.chars().count() + 1 + word.chars().count() > width {
+                let _ = writeln!(out, "{line}");
+                line = indent.to_owned();
+            } else {
+                line.push(' ');
+            }
+        }
+        line.push_str(&word);
+    }
+    let _ = writeln!(out, "{line}");
+}

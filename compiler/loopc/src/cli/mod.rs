@@ -1,0 +1,139 @@
+//! Arguments, exit codes, and what all commands share.
+//!
+//! Does not know what a command prints.
+
+mod build;
+mod check;
+mod explain;
+mod graph;
+mod output;
+mod target;
+
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand, ValueEnum};
+use output::Failure;
+
+/// How `loopc` ends; the one table of its exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// No errors; there may be warnings and notes.
+    Clean = 0,
+    /// The plan has errors. A syntax error is one of them.
+    Errors = 1,
+    /// Wrong usage, or a file that cannot be read or written: nothing was judged.
+    Usage = 2,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> std::process::ExitCode {
+        std::process::ExitCode::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  no errors (there may be warnings and notes)
+  1  the plan has errors, syntax errors among them
+  2  wrong usage, or a file that cannot be read or written
+
+Environment:
+  NO_COLOR         not empty: no colour
+  CLICOLOR_FORCE   not 0: colour even when the output is piped";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "loopc",
+    version,
+    about = "Compiles plans of agent work, written in KDL 2, into a content-hashed execution graph",
+    long_about = "Compiles plans of agent work, written in KDL 2, into a content-hashed execution graph.\n\n\
+                  Plans are files that end in `.loop.kdl`; `loop.kdl` at the repository's root holds what they \
+                  share. `loopc` finds every mistake of a plan before anything is run or paid; `loop exec` runs \
+                  what it has compiled.",
+    after_help = EXIT_CODES,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check plans and show every mistake with its place and a way out
+    ///
+    /// Without a path: the nearest `loop.kdl` upwards, with every `*.loop.kdl` of the repository. What git
+    /// ignores, and hidden directories, are left out.
+    #[command(after_help = EXIT_CODES)]
+    Check {
+        /// Plans, directories that are searched for plans, or `-` for a plan on standard input
+        #[arg(value_name = "PATH")]
+        paths: Vec<Utf8PathBuf>,
+        /// How to print what was found
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Compile a plan into its graph, as deterministic JSON
+    #[command(after_help = EXIT_CODES)]
+    Build {
+        /// The plan, or `-` for standard input
+        plan: Utf8PathBuf,
+        /// Write the graph to FILE, whole or not at all, and not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<Utf8PathBuf>,
+        /// Print the graph's digest alone
+        #[arg(long)]
+        digest: bool,
+    },
+    /// Show what a plan will do: gates, the waves of units, what they write, who checks them
+    #[command(after_help = EXIT_CODES)]
+    Graph {
+        /// The plan, or `-` for standard input
+        plan: Utf8PathBuf,
+    },
+    /// Explain a rule, with an example; without a rule, list them all
+    #[command(after_help = EXIT_CODES)]
+    Explain {
+        /// A rule's code (`L0401`) or name (`write-conflict`)
+        #[arg(value_name = "CODE-OR-NAME")]
+        rule: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With the source lines, help and fixes
+    Human,
+    /// One line each: `path:line:col: error[L0401/write-conflict]: message`
+    Short,
+    /// For programs; `spec/diagnostics.md` describes it
+    Json,
+}
+
+/// Runs the command that the process was called with.
+pub(crate) fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return clap_answer(&error),
+    };
+    let result = match arguments.command {
+        Command::Check { paths, format } => check::run(&paths, format),
+        Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
+        Command::Graph { plan } => graph::run(&plan),
+        Command::Explain { rule } => explain::run(rule.as_deref()),
+    };
+    match result {
+        Ok(exit) => exit,
+        // Whoever read the output has seen enough; `loopc check | head` did nothing wrong.
+        Err(Failure::ReaderGone) => Exit::Clean,
+        Err(Failure::Told(message)) => {
+            output::complain(&message);
+            Exit::Usage
+        }
+    }
+}
+
+/// Help and version go to standard output and are no failure; wrong arguments are.
+fn clap_answer(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Clean }
+}

@@ -1,0 +1,106 @@
+//! Whether a plan is sound: order, ownership, verification and what it names.
+//!
+//! Does not know how the plan was written, nor how it runs.
+
+mod edit;
+mod files;
+mod inputs;
+mod lint;
+pub(crate) mod order;
+mod ownership;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod verification;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::plan::{GateIx, Plan, UnitIx};
+use crate::source::{SourceMap, Sources, Span};
+
+pub use order::gate_predecessors;
+
+/// A feature's plan in which no rule found an error. Only [`check`] makes one.
+#[derive(Clone, Debug)]
+pub struct CheckedPlan {
+    plan: Plan,
+    order: Vec<UnitIx>,
+    gates: Vec<Vec<GateIx>>,
+}
+
+impl std::ops::Deref for CheckedPlan {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl CheckedPlan {
+    /// Units and manuals in the order in which they land: again and again the ready one that stands first in the plan.
+    pub fn canonical_order(&self) -> &[UnitIx] {
+        &self.order
+    }
+
+    /// The gates that a gate directly comes after.
+    pub fn gate_predecessors(&self, gate: GateIx) -> &[GateIx] {
+        &self.gates[gate.0 as usize]
+    }
+}
+
+/// What the rules look at.
+struct Context<'c> {
+    plan: &'c Plan,
+    sources: &'c dyn Sources,
+    map: &'c SourceMap,
+    order: &'c order::Order,
+    earlier: &'c [Diagnostic],
+}
+
+impl Context<'_> {
+    /// Did an earlier phase find this inside `span`? Then what follows from it must not be reported again.
+    fn found_earlier(&self, names: &[&str], span: Span) -> bool {
+        self.earlier.iter().any(|diagnostic| {
+            let place = diagnostic.primary.span;
+            names.contains(&diagnostic.rule.name)
+                && place.file == span.file
+                && span.start <= place.start
+                && place.end <= span.end
+        })
+    }
+}
+
+/// Holds the plan against every rule that needs the whole of it.
+///
+/// `earlier` are the findings of the phases before; an error among them, or one found here, gives `None`, and so
+/// does a plan without a feature, of which there is nothing to build. The returned diagnostics are the new ones,
+/// `lint` nodes applied, sorted by place.
+pub fn check(
+    plan: Plan,
+    sources: &dyn Sources,
+    map: &SourceMap,
+    earlier: &[Diagnostic],
+) -> (Option<CheckedPlan>, Vec<Diagnostic>) {
+    let (order, mut diagnostics) = order::Order::new(&plan);
+    let context = Context { plan: &plan, sources, map, order: &order, earlier };
+    ownership::check(&context, &mut diagnostics);
+    verification::check(&context, &mut diagnostics);
+    files::check(&context, &mut diagnostics);
+    lint::apply(&plan.lints, &mut diagnostics);
+    diagnostics.sort_by(|a, b| {
+        let key =
+            |d: &Diagnostic| (d.primary.span.file, d.primary.span.start, d.primary.span.end, d.rule.code);
+        key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+    });
+    let failed = earlier.iter().chain(&diagnostics).any(|diagnostic| diagnostic.severity == Severity::Error);
+    if failed || plan.feature.is_none() {
+        return (None, diagnostics);
+    }
+    let gates = gate_predecessors(&plan);
+    (Some(CheckedPlan { order: order.canonical(), gates, plan }), diagnostics)
+}
+
+/// Units and manuals in the order in which they land. What is in a cycle, or comes after one, is left out.
+pub fn canonical_order(plan: &Plan) -> Vec<UnitIx> {
+    order::Order::new(plan).0.canonical()
+}

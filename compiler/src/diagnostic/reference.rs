@@ -1,0 +1,144 @@
+//! Writes `spec/diagnostics.md` from the table of rules.
+//!
+//! Does not know where the text is kept; a test compares it with the file.
+
+use std::fmt::Write;
+
+use super::{FAMILIES, RULES, Rule};
+
+/// The formats of `loopc check`, and every rule with its page and examples, in Markdown.
+pub fn reference() -> String {
+    let mut out = HEAD.to_owned();
+    for family in FAMILIES {
+        let rules: Vec<&Rule> = RULES.iter().filter(|rule| rule.family() == family.digit).collect();
+        let _ = writeln!(out, "\n## L{}: {}\n", family.digit, family.title);
+        let _ = writeln!(out, "| code | name | level | what is wrong |\n|---|---|---|---|");
+        for rule in &rules {
+            let _ = writeln!(
+                out,
+                "| {} | [{}](#{}) | {} | {} |",
+                rule.code,
+                rule.name,
+                anchor(rule),
+                level(rule),
+                rule.summary
+            );
+        }
+        for rule in &rules {
+            let _ = writeln!(out, "\n### {} {}\n", rule.code, rule.name);
+            let _ = writeln!(out, "{}\n\nBreaks it:\n", rule.explanation.trim_end());
+            let _ = writeln!(out, "```kdl\n{}\n```\n\nKeeps it:\n", rule.bad.trim_end());
+            let _ = writeln!(out, "```kdl\n{}\n```", rule.good.trim_end());
+        }
+    }
+    out
+}
+
+fn anchor(rule: &Rule) -> String {
+    format!("{}-{}", rule.code.to_lowercase(), rule.name)
+}
+
+fn level(rule: &Rule) -> String {
+    if rule.lowerable {
+        format!("{}, may be lowered", rule.severity.as_str())
+    } else {
+        rule.severity.as_str().to_owned()
+    }
+}
+
+const HEAD: &str = r#"# Diagnostics
+
+This file is written by the compiler from its table of rules; a test compares the two. `loopc explain RULE` shows
+the same pages, with what the compiler says about the example.
+
+Every finding belongs to a rule. A rule has a code (`L` and four digits, the second of them its family; codes are
+never used again for something else), a name, and a level: `error`, `warning` or `note`. Errors alone make
+`loopc check` end with 1. The few rules that may be lowered are lowered by a `lint` node in the
+`project` of `loop.kdl`, never by a comment, and always with a reason:
+
+```kdl
+lint no-verification level=warn reason="a sketch, nothing of it is kept"
+```
+
+`level=allow` silences a rule, `warn` makes it a warning, `deny` an error.
+
+## Formats of `loopc check`
+
+`--format human` (the default) is for people: a header, the primary place as `path:line:col`, the source with `^`
+under the primary place and `-` under further ones, `help:` lines, and fixes as a diff. A `fix` means the same as
+what was plainly meant; a `possible fix` changes what the plan asks for and needs a person's look; an `example` has
+places to fill in. It is no interface for programs and may change.
+
+`--format short` prints one line for each finding:
+
+```text
+path:line:col: error[L0401/write-conflict]: message
+```
+
+`--format json` prints one object:
+
+| field | meaning |
+|---|---|
+| `format_version` | 1. Fields may be added under the same number; it rises when the meaning of one changes. |
+| `diagnostics[]` | the findings, by path and place |
+| `summary` | `errors`, `warnings`, `notes`: how many there are; `fixable`: how many have a fix that is `safe` |
+
+Each of `diagnostics[]`:
+
+| field | meaning |
+|---|---|
+| `code`, `name` | the rule |
+| `severity` | `error`, `warning` or `note` |
+| `message` | one sentence without a full stop |
+| `file` | from the repository's root, with `/`; `<stdin>` for standard input |
+| `range` | the primary place: `start` and `end`, each with `line` and `column` (from 1, columns in Unicode scalar values) and `offset` (bytes, from 0); `end` is the first place behind it |
+| `label` | words for the primary place; may be empty |
+| `labels[]` | further places: `file`, `range`, `message` |
+| `help[]` | what to do; one entry for each way out |
+| `fixes[]` | `title`; `applicability` (`safe`, `unsafe` or `display`, which are the three kinds above); `edits[]` with `file`, `range` and `text`, which replaces the range. The edits of one fix lie in one file, sorted, and do not overlap. |
+
+If a file is not UTF-8, offsets count in the text in which each run of bad bytes is replaced by U+FFFD.
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `spec/diagnostics.md` says what the table says. `UPDATE_EXPECT=1` writes it anew.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test compares with a file of the repository")]
+    fn the_specification_has_every_rule() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/diagnostics.md");
+        let wanted = reference();
+        if std::env::var("UPDATE_EXPECT").is_ok() {
+            std::fs::write(path, &wanted).expect("the specification can be written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == wanted, "spec/diagnostics.md is out of date: run this test with UPDATE_EXPECT=1");
+    }
+
+    #[test]
+    fn every_rule_has_a_family_a_page_and_examples() {
+        let mut codes = std::collections::BTreeSet::new();
+        for rule in RULES {
+            assert!(
+                FAMILIES.iter().any(|family| family.digit == rule.family()),
+                "{} has no family",
+                rule.code
+            );
+            assert!(codes.insert(rule.code), "{} stands twice", rule.code);
+            let digits = rule.code.strip_prefix('L').expect("codes begin with L");
+            assert!(digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{}", rule.code);
+            assert!(rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.name);
+            let lines = rule.explanation.lines().count();
+            assert!((3..=14).contains(&lines), "the page of {} has {lines} lines", rule.name);
+            assert!(!rule.explanation.contains('!') || rule.name == "input-without-edge", "{}", rule.name);
+            assert!(
+                !rule.bad.trim().is_empty() && !rule.good.trim().is_empty() && rule.bad != rule.good,
+                "{}",
+                rule.name
+            );
+        }
+        assert!(RULES.is_sorted_by_key(|rule| rule.code));
+    }
+}

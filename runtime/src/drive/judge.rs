@@ -1,0 +1,397 @@
+//! Finds out what is known of a unit before anything is paid: its key, and whether a result for it holds.
+//!
+//! Does not start anything and writes nothing: `status`, `why` and a dry run ask the same questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use loop_compiler::glob::{Pattern, PatternSet};
+use loop_compiler::graph::{Content, ContentEntry, Graph, KeyField, Keyed, Node, NodeKind, Ref, Topology, UnitKeyInputs, section_digest, unit_key};
+use loop_compiler::markdown;
+
+use super::error::DriveError;
+use super::known::{Known, KnownResult};
+use crate::digest::ObjectId;
+use crate::patch::{Entry, Patch, Tree};
+use crate::record::{CapturedManifest, OutputEntry};
+use crate::schedule::{Halt, Index};
+use crate::state::State;
+use crate::store::Store;
+use crate::workspace::Repository;
+
+/// Where the run stands: the pinned base, the branch now, and what units left so far.
+pub struct Ground {
+    pub graph: Graph,
+    pub topology: Topology,
+    pub repository: Repository,
+    pub store: Arc<Store>,
+    /// The commit that the run is pinned to.
+    pub base: ObjectId,
+    pub base_tree: Tree,
+    /// Head of the feature's branch (the base while the branch is new) and its tree.
+    pub tip: ObjectId,
+    pub tip_tree: Tree,
+    pub known: Known,
+    /// Results that hold in this run, by node.
+    pub settled: BTreeMap<Index, Settled>,
+}
+
+/// A unit's result as its dependants see it.
+#[derive(Clone)]
+pub struct Settled {
+    pub result: KnownResult,
+    /// Its patch is not in the pinned base and has to be applied to start trees.
+    pub pending: bool,
+    /// Paths with the entry that dependants see: drifted ones as they are on the branch.
+    pub output: Vec<OutputEntry>,
+    /// Somebody edited what it left.
+    pub drifted: Vec<String>,
+}
+
+/// What has to be done for a unit.
+pub struct Work {
+    pub keyed: Keyed,
+    pub policy: String,
+    pub start: Tree,
+    pub from: Origin,
+}
+
+/// Where the work starts.
+pub enum Origin {
+    /// With an agent.
+    Agent,
+    /// With a patch that was captured before: only checks are left.
+    Captured { attempt: String, manifest: CapturedManifest, why: &'static str },
+    /// With a commit that carries our trailers and has no result here: verified where it stands.
+    Claim { output: Vec<OutputEntry> },
+}
+
+pub enum Decision {
+    Done(Settled),
+    /// Accepted earlier, not on the branch.
+    Accepted(Settled),
+    Run(Box<Work>),
+    Halt(Halt, String),
+}
+
+impl Ground {
+    pub fn node(&self, index: Index) -> &Node {
+        &self.graph.nodes[index as usize]
+    }
+
+    /// The tree that a node starts from: the pinned base and the patches of everything it comes after, in
+    /// canonical order. What agents see depends on the graph alone, not on who finished first.
+    pub fn start_tree(&self, index: Index) -> Result<Tree, DriveError> {
+        let mut tree = self.base_tree.clone();
+        for before in self.topology.ancestors_in_canonical_order(index) {
+            let Some(settled) = self.settled.get(&before).filter(|settled| settled.pending) else { continue };
+            apply(&mut tree, &settled.result.object.patch, &self.node(before).id)?;
+        }
+        Ok(tree)
+    }
+
+    /// The key of a unit or manual on its start tree.
+    pub fn key(&self, index: Index, start: &Tree) -> Result<Keyed, DriveError> {
+        let node = self.node(index);
+        let inputs = UnitKeyInputs {
+            ask: &node.ask,
+            refs: node.ask.refs.iter().map(|r| Ok((r.clone(), self.content(start, r)?))).collect::<Result<_, DriveError>>()?,
+            rules: node
+                .ask
+                .rules
+                .iter()
+                .map(|path| {
+                    let whole = Ref { path: path.clone(), heading: None };
+                    Ok((path.clone(), self.content(start, &whole)?))
+                })
+                .collect::<Result<_, DriveError>>()?,
+            inputs: effective_inputs(node, start),
+            needs: self.upstream(index).into_iter().map(|(path, entry)| (path, entry.as_ref().map(content_entry))).collect(),
+        };
+        Ok(unit_key(&inputs))
+    }
+
+    /// What the needed units left, path by path; of two that left the same path the later in plan order holds.
+    pub fn upstream(&self, index: Index) -> BTreeMap<String, Option<Entry>> {
+        let mut map = BTreeMap::new();
+        for need in self.topology.needs(index) {
+            for entry in self.settled.get(need).map(|settled| settled.output.as_slice()).unwrap_or_default() {
+                map.insert(entry.path.clone(), entry.entry.clone());
+            }
+        }
+        map
+    }
+
+    /// Text of a file or section on a tree; `None` if it is not there.
+    pub fn text(&self, tree: &Tree, reference: &Ref) -> Result<Option<String>, DriveError> {
+        let Some(bytes) = self.repository.read(tree, &reference.path, self.store.as_ref())? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        match &reference.heading {
+            None => Ok(Some(text)),
+            Some(heading) => Ok(markdown::section(&text, heading).ok().map(str::to_owned)),
+        }
+    }
+
+    fn content(&self, tree: &Tree, reference: &Ref) -> Result<Option<Content>, DriveError> {
+        match &reference.heading {
+            None => Ok(tree.entry(&reference.path).map(|entry| Content::Entry(content_entry(entry)))),
+            Some(_) => Ok(self.text(tree, reference)?.map(|text| Content::Section(section_digest(&text)))),
+        }
+    }
+
+    /// References that the start tree does not have, in words.
+    fn missing(&self, node: &Node, start: &Tree) -> Result<Option<String>, DriveError> {
+        for reference in &node.ask.refs {
+            if self.content(start, reference)?.is_none() {
+                let heading = reference.heading.as_ref().map(|h| format!("#{h}")).unwrap_or_default();
+                return Ok(Some(format!("{}{heading}", reference.path)));
+            }
+        }
+        Ok(node.ask.rules.iter().find(|path| start.entry(path).is_none()).cloned())
+    }
+
+    /// Judges a node whose predecessors are all settled or accepted.
+    pub fn judge(&self, index: Index, state: &State, redo: &BTreeSet<String>) -> Result<Decision, DriveError> {
+        let node = self.node(index);
+        let start = self.start_tree(index)?;
+        let keyed = self.key(index, &start)?;
+        if node.kind == NodeKind::Manual {
+            return Ok(match state.manual_done(&node.id, &keyed.key) {
+                true => Decision::Done(Settled::nothing()),
+                false => Decision::Halt(Halt::Waiting, manual_text(node)),
+            });
+        }
+        if let Some(what) = self.missing(node, &start)? {
+            let text = format!("`{what}` is not on the tree that the unit starts from; commit it, or let a unit before it make it");
+            return Ok(Decision::Halt(Halt::Blocked, text));
+        }
+        let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
+        let again = redo.contains(&node.id);
+        if !again && let Some(decision) = self.from_results(index, &keyed)? {
+            return Ok(decision);
+        }
+        let run = |from: Origin| Decision::Run(Box::new(Work { keyed: keyed.clone(), policy: policy.clone(), start: start.clone(), from }));
+        if !again {
+            if let Some(output) = self.known.claim(&node.id, &keyed.key) {
+                return Ok(run(Origin::Claim { output: output.clone() }));
+            }
+            if let Some(origin) = self.kept_patch(node, state, &keyed, &start)? {
+                return Ok(run(origin));
+            }
+            if let Some(block) = state.blocked(&node.id, &keyed.key, &policy) {
+                let text = format!(
+                    "{}\n  It stays blocked until what is asked, its policy or what it needs changes; `loop exec --redo {}` tries again",
+                    block.reason, node.id
+                );
+                return Ok(Decision::Halt(Halt::Blocked, text));
+            }
+            if let Some(text) = self.drift_below(index) {
+                return Ok(Decision::Halt(Halt::Drift, text));
+            }
+        }
+        Ok(run(Origin::Agent))
+    }
+
+    /// A result with this key, judged against the branch as it is.
+    fn from_results(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
+        let node = self.node(index);
+        let results = self.known.of(&node.id);
+        for (at, result) in results.iter().enumerate().rev().filter(|(_, result)| result.key == keyed.key) {
+            if !fits(&result.object.patch, node) {
+                continue;
+            }
+            let newest = at + 1 == results.len();
+            if !result.empty && result.landing.is_none() {
+                if newest && applies(&self.start_tree(index)?, &result.object.patch) {
+                    return Ok(Some(Decision::Accepted(Settled::pending(result.clone()))));
+                }
+                continue;
+            }
+            let changed = self.changed_since(&node.id, result);
+            if changed.is_empty() {
+                return Ok(Some(Decision::Done(self.landed(result.clone(), Vec::new())?)));
+            }
+            if !newest {
+                continue;
+            }
+            if changed.iter().all(|path| self.is_undone(&node.id, path)) {
+                let text = format!(
+                    "its commit was reverted: {} {} as before it\n  `loop exec --redo {}` runs it again; removing the unit from the plan accepts the revert",
+                    quoted_list(&changed), if changed.len() == 1 { "is" } else { "are" }, node.id
+                );
+                return Ok(Some(Decision::Halt(Halt::Undone, text)));
+            }
+            return Ok(Some(Decision::Done(self.landed(result.clone(), changed)?)));
+        }
+        Ok(None)
+    }
+
+    fn landed(&self, result: KnownResult, drifted: Vec<String>) -> Result<Settled, DriveError> {
+        // Landed after the base was pinned (a resumed run): start trees still need the patch.
+        let pending = match &result.landing {
+            Some(commit) if !result.empty => !self.repository.is_ancestor(commit, &self.base)?,
+            _ => false,
+        };
+        let output = result
+            .object
+            .output
+            .iter()
+            .map(|entry| match drifted.contains(&entry.path) {
+                true => OutputEntry { path: entry.path.clone(), entry: self.tip_tree.entry(&entry.path).cloned() },
+                false => entry.clone(),
+            })
+            .collect();
+        Ok(Settled { result, pending, output, drifted })
+    }
+
+    /// Paths that this unit wrote last and that are not as it left them.
+    fn changed_since(&self, unit: &str, result: &KnownResult) -> Vec<String> {
+        result
+            .object
+            .output
+            .iter()
+            .filter(|left| self.known.last_writer(&left.path) == Some(unit))
+            .filter(|left| self.tip_tree.entry(&left.path) != left.entry.as_ref())
+            .map(|left| left.path.clone())
+            .collect()
+    }
+
+    fn is_undone(&self, unit: &str, path: &str) -> bool {
+        self.known.before(unit, path).is_some_and(|before| self.tip_tree.entry(path) == before)
+    }
+
+    /// A patch that an agent already made for this key: captured before a crash, or out of a scope that allows it now.
+    fn kept_patch(&self, node: &Node, state: &State, keyed: &Keyed, start: &Tree) -> Result<Option<Origin>, DriveError> {
+        if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
+            let manifest: CapturedManifest = super::load(&self.store, &digest)?;
+            return Ok(Some(Origin::Captured { attempt, manifest, why: "its agent had finished before the run was interrupted" }));
+        }
+        let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
+        let manifest: CapturedManifest = super::load(&self.store, &digest)?;
+        let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
+        Ok(adoptable.then_some(Origin::Captured { attempt, manifest, why: "its kept patch fits the scope now" }))
+    }
+
+    /// Stop before paying for a unit only because somebody edited what it needs.
+    fn drift_below(&self, index: Index) -> Option<String> {
+        let node = self.node(index);
+        if self.known.of(&node.id).is_empty() {
+            return None;
+        }
+        for need in self.topology.needs(index) {
+            let Some(settled) = self.settled.get(need).filter(|settled| !settled.drifted.is_empty()) else { continue };
+            return Some(format!(
+                "{} of `{}` was edited after it landed, and this unit would run again for it\n  `loop exec --redo {}` runs it; reverting the edit keeps the result it has",
+                quoted_list(&settled.drifted), self.node(*need).id, node.id
+            ));
+        }
+        None
+    }
+}
+
+impl Settled {
+    /// A manual: nothing on the branch.
+    pub fn nothing() -> Settled {
+        Settled { result: KnownResult::nothing(), pending: false, output: Vec::new(), drifted: Vec::new() }
+    }
+
+    pub fn pending(result: KnownResult) -> Settled {
+        let output = result.object.output.clone();
+        let pending = !result.empty;
+        Settled { result, pending, output, drifted: Vec::new() }
+    }
+}
+
+/// Does the patch touch only what the unit may change?
+pub(super) fn fits(patch: &Patch, node: &Node) -> bool {
+    outside(patch, node).is_empty()
+}
+
+/// Paths of the patch that the unit may not change.
+pub(super) fn outside(patch: &Patch, node: &Node) -> Vec<String> {
+    let scope = Scope::of(node);
+    patch.changes.iter().filter(|change| !scope.allows(&change.path)).map(|change| change.path.clone()).collect()
+}
+
+/// A unit's scope, parsed.
+pub(super) struct Scope {
+    patterns: Vec<Pattern>,
+}
+
+impl Scope {
+    pub(super) fn of(node: &Node) -> Scope {
+        // The compiler parsed each of them; one that it did not accept allows nothing.
+        let patterns = node.scope.writes.iter().chain(&node.scope.creates).filter_map(|text| Pattern::parse(text).ok()).collect();
+        Scope { patterns }
+    }
+
+    pub(super) fn allows(&self, path: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+fn effective_inputs(node: &Node, start: &Tree) -> Vec<(String, ContentEntry)> {
+    if node.ask.inputs.is_empty() {
+        return Vec::new();
+    }
+    let patterns: Vec<Pattern> = node.ask.inputs.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+    let set = PatternSet::new(patterns);
+    let own = Scope::of(node);
+    start
+        .files
+        .iter()
+        .filter_map(|(path, file)| Some((std::str::from_utf8(path).ok()?, file)))
+        .filter(|(path, _)| set.matches(path) && !own.allows(path))
+        .map(|(path, file)| (path.to_owned(), content_entry(&file.entry)))
+        .collect()
+}
+
+fn content_entry(entry: &Entry) -> ContentEntry {
+    ContentEntry { mode: entry.mode.as_str().to_owned(), object: entry.object.as_str().to_owned() }
+}
+
+fn applies(tree: &Tree, patch: &Patch) -> bool {
+    tree.clone().apply(patch).is_ok()
+}
+
+pub(super) fn apply(tree: &mut Tree, patch: &Patch, unit: &str) -> Result<(), DriveError> {
+    tree.apply(patch).map_err(|conflicts| {
+        let paths: Vec<String> = conflicts.into_iter().map(|conflict| conflict.path).collect();
+        DriveError::refused(
+            crate::fault::ExitCode::Blocked,
+            format!("the accepted changes of `{unit}` no longer apply: {} changed on the branch; `loop exec --redo {unit}` makes them anew", quoted_list(&paths)),
+        )
+    })
+}
+
+fn manual_text(node: &Node) -> String {
+    let owner = node.policy.owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default();
+    let mut text = format!("a task for a person{owner}");
+    for step in &node.ask.steps {
+        text.push_str(&format!("\n  - {step}"));
+    }
+    text.push_str(&format!("\n  when it is done: `loop done {}`", node.id));
+    text
+}
+
+pub(super) fn quoted_list(paths: &[String]) -> String {
+    let mut shown: Vec<String> = paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
+    if paths.len() > 5 {
+        shown.push(format!("{} more", paths.len() - 5));
+    }
+    shown.join(", ")
+}
+
+/// What differs between two explanations of a key: (field, recorded, now).
+pub fn differences(recorded: &[KeyField], now: &[KeyField]) -> Vec<(String, Option<String>, Option<String>)> {
+    let as_map = |fields: &[KeyField]| -> BTreeMap<String, String> {
+        fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect()
+    };
+    let (before, after) = (as_map(recorded), as_map(now));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| (name.clone(), before.get(name).cloned(), after.get(name).cloned()))
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! The directories of attempts and verifications, and what a command in them may see.
+//!
+//! Does not know what the command is for, nor whether it did well.
+//!
+//! A place lies in the user's cache directory, outside the repository and outside any `.git`, under a random name:
+//! `attempts/NONCE/{lock,prompt,home,out,git,work/NAME}`. Nothing else lies beside the worktree, so that a tool that
+//! looks upwards finds nothing that another attempt could have written.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::DriveError;
+use crate::digest::{ObjectId, Sha256};
+use crate::patch::Tree;
+use crate::process::CommandSpec;
+use crate::sandbox::{Access, Detected, Profile, Role, toolchain_binds};
+use crate::workspace::{Blobs, Repository, export, remove_tree};
+
+/// Where places are made, and the surroundings that every command in them shares.
+pub struct Places {
+    root: Utf8PathBuf,
+    /// The name of the worktree's directory: the same as the user's, as some tools take it for the project's name.
+    name: String,
+    environment: BTreeMap<String, OsString>,
+    detected: Detected,
+}
+
+/// A directory of one command's own.
+pub struct Place {
+    pub nonce: String,
+    pub dir: Utf8PathBuf,
+    pub lock: Utf8PathBuf,
+    pub home: Utf8PathBuf,
+    pub out: Utf8PathBuf,
+    pub worktree: Utf8PathBuf,
+}
+
+impl Places {
+    /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
+    /// repository share its id and not their attempts.
+    pub fn new(repository: &Repository, environment: BTreeMap<String, OsString>, detected: Detected) -> Result<Places, DriveError> {
+        let id = repository.identity()?.unwrap_or_default();
+        let clone = Sha256::of(repository.git_common_dir().as_str().as_bytes()).to_string();
+        let directory = |name: &str| environment.get(name).and_then(|value| value.to_str()).filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
+        let cache = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache"))).unwrap_or_else(|| "/tmp".into());
+        let root = cache.join("loop").join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]));
+        let name = repository.root().file_name().unwrap_or("tree").to_owned();
+        Ok(Places { root, name, environment, detected })
+    }
+
+    pub fn detected(&self) -> &Detected {
+        &self.detected
+    }
+
+    /// The value of a variable in the environment that `loop` was started in.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.environment.get(name)?.to_str().map(str::to_owned)
+    }
+
+    pub fn path(&self) -> String {
+        self.variable("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned())
+    }
+
+    /// A place with its lock file, an empty home and an empty directory for what is exchanged.
+    pub fn make(&self, kind: &str, nonce: &str) -> Result<Place, DriveError> {
+        let dir = self.root.join(kind).join(nonce);
+        let place = Place {
+            nonce: nonce.to_owned(),
+            lock: dir.join("lock"),
+            home: dir.join("home"),
+            out: dir.join("out"),
+            worktree: dir.join("work").join(&self.name),
+            dir,
+        };
+        for path in [&place.dir, &place.home, &place.out, &place.dir.join("work")] {
+            std::fs::create_dir_all(path).map_err(DriveError::io(format!("make {path}")))?;
+        }
+        std::fs::File::create(&place.lock).map_err(DriveError::io(format!("make {}", place.lock)))?;
+        Ok(place)
+    }
+
+    /// The lock file of an attempt, whether it is there or not.
+    pub fn lock_of(&self, kind: &str, nonce: &str) -> Utf8PathBuf {
+        self.root.join(kind).join(nonce).join("lock")
+    }
+
+    pub fn dir_of(&self, kind: &str, nonce: &str) -> Utf8PathBuf {
+        self.root.join(kind).join(nonce)
+    }
+
+    /// Nonces of the places of this kind.
+    pub fn existing(&self, kind: &str) -> Vec<String> {
+        let Ok(entries) = self.root.join(kind).read_dir_utf8() else { return Vec::new() };
+        let mut found: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_owned()).collect();
+        found.sort();
+        found
+    }
+
+    /// Removes a place without following links. What cannot be removed stays for the next start.
+    pub fn remove(&self, kind: &str, nonce: &str) {
+        let _ = remove_tree(&self.dir_of(kind, nonce));
+    }
+
+    /// A clean export of `tree` as the place's worktree: files only, no `.git`.
+    pub fn export(&self, place: &Place, repository: &Repository, tree: &Tree, blobs: &dyn Blobs) -> Result<(), DriveError> {
+        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+        Ok(export(repository, tree, &place.worktree, blobs)?)
+    }
+
+    /// Gives the place private copies of `paths` from a prepared worktree. Never links: what is written in one place
+    /// must not reach another.
+    pub fn share(&self, prepared: &Utf8Path, place: &Place, paths: &[String]) -> Result<(), DriveError> {
+        for path in paths {
+            let (from, to) = (prepared.join(path), place.worktree.join(path));
+            if from.symlink_metadata().is_ok() && to.symlink_metadata().is_err() {
+                copy_tree(&from, &to).map_err(DriveError::io(format!("copy {from} to {to}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The private repository of an attempt.
+    pub fn checkout(
+        &self, place: &Place, repository: &Repository, tree: &Tree, head: &ObjectId, blobs: &dyn Blobs,
+    ) -> Result<(), DriveError> {
+        repository.private_checkout(&place.dir, &self.name, tree, head, blobs)?;
+        Ok(())
+    }
+
+    /// The environment of a command in a place: fixed values, where tools are, and `allowed` from the user's.
+    pub fn environment(&self, place: &Place, allowed: &[String]) -> BTreeMap<String, OsString> {
+        let mut env: BTreeMap<String, OsString> = toolchain_binds(&self.environment).env;
+        for (name, value) in [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")] {
+            env.insert(name.into(), value.into());
+        }
+        let temporary = if self.detected.containment.is_confined() { "/tmp".to_owned() } else { place.out.join("tmp").into_string() };
+        if !self.detected.containment.is_confined() {
+            let _ = std::fs::create_dir_all(&temporary);
+        }
+        env.insert("TMPDIR".into(), temporary.into());
+        env.insert("PATH".into(), self.path().into());
+        env.insert("HOME".into(), place.home.as_str().into());
+        for name in allowed {
+            if let Some(value) = self.environment.get(name) {
+                env.insert(name.clone(), value.clone());
+            }
+        }
+        env
+    }
+
+    /// What an agent sees: its worktree, its git directory, the user's objects to read, the network.
+    pub fn agent_profile(&self, place: &Place, repository: &Repository) -> Result<Profile, DriveError> {
+        let mut profile = self.common(Profile::agent(&self.detected), place)
+            .with(place.dir.join("git"), Access::Write, Role::GitDir);
+        for objects in repository.object_dirs()? {
+            profile = profile.with(objects, Access::Read, Role::Objects);
+        }
+        Ok(profile)
+    }
+
+    /// What a verifier sees: its export; no network.
+    pub fn verifier_profile(&self, place: &Place) -> Profile {
+        self.common(Profile::verifier(&self.detected), place)
+    }
+
+    fn common(&self, profile: Profile, place: &Place) -> Profile {
+        profile
+            .with_all(toolchain_binds(&self.environment).mounts)
+            .with(&place.worktree, Access::Write, Role::Worktree)
+            .with(&place.home, Access::Write, Role::Home)
+            .with(&place.out, Access::Write, Role::Exchange)
+    }
+
+    /// A command in the place's worktree.
+    pub fn command(
+        &self, place: &Place, argv: &[String], env: BTreeMap<String, OsString>, stdin: &Utf8Path,
+        limits: crate::process::Limits, profile: Profile,
+    ) -> CommandSpec {
+        CommandSpec {
+            argv: argv.iter().map(OsString::from).collect(),
+            cwd: place.worktree.clone(),
+            env,
+            stdin: stdin.to_owned(),
+            limits,
+            lock: place.lock.clone(),
+            profile,
+            program: crate::process::ShimProgram::Current,
+        }
+    }
+}
+
+/// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.
+fn copy_tree(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut open = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = open.pop() {
+        let metadata = from.symlink_metadata()?;
+        if metadata.is_symlink() {
+            std::os::unix::fs::symlink(from.read_link()?, &to)?;
+        } else if metadata.is_dir() {
+            std::fs::create_dir_all(&to)?;
+            for entry in from.read_dir_utf8()? {
+                let name = entry?.file_name().to_owned();
+                open.push((from.join(&name), to.join(&name)));
+            }
+        } else if metadata.is_file() {
+            copy_file(&from, &to, &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Utf8Path, to: &Utf8Path, metadata: &std::fs::Metadata) -> std::io::Result<()> {
+    let mut source = std::fs::File::open(from)?;
+    let mut target = std::fs::File::create_new(to)?;
+    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+        std::io::copy(&mut source, &mut target)?;
+    }
+    target.set_permissions(metadata.permissions())?;
+    target.set_times(std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?))
+}

@@ -1,0 +1,418 @@
+//! Refs of the user's repository: compare-and-swap, made durable; what blocks a name; what is checked out.
+//!
+//! Does not know which commits are worth landing. It speaks git's files backend (loose refs under a lock
+//! file, `packed-refs`); other backends are refused when the repository is opened.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::digest::ObjectId;
+
+use super::objects::{sync_dir, to_oid};
+use super::{Repository, WorkspaceError};
+
+/// What became of a compare-and-swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swap {
+    Done,
+    /// The ref was not at the expected value but at this one; nothing was changed.
+    Moved(Option<ObjectId>),
+}
+
+/// How long to wait for another program's lock on a ref.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+impl Repository {
+    /// Moves a ref from `expected` (`None`: it does not exist) to `new`, or leaves it alone and says where it
+    /// is. Atomic against every git program that honours ref locks; on disk when it returns `Done`. `log` is
+    /// the line of the reflog, which branches alone have.
+    pub fn swap(
+        &self,
+        name: &str,
+        expected: Option<&ObjectId>,
+        new: &ObjectId,
+        log: &str,
+    ) -> Result<Swap, WorkspaceError> {
+        self.update(name, Some(expected), Some(new), log)
+    }
+
+    /// Keeps a commit from `git gc` while a run needs it.
+    pub fn keep(&self, run: &str, commit: &ObjectId) -> Result<(), WorkspaceError> {
+        self.update(&keep_name(run), None, Some(commit), "").map(drop)
+    }
+
+    /// Ends [`Repository::keep`]. It is no error if there was none.
+    pub fn release_keep(&self, run: &str) -> Result<(), WorkspaceError> {
+        let name = keep_name(run);
+        if self.reference(&name)?.is_none() {
+            return Ok(());
+        }
+        let reference = self.git.find_reference(&name).and_then(|mut reference| reference.delete());
+        reference.map_err(WorkspaceError::git(format!("delete `{name}`")))
+    }
+
+    /// `expected`: `None` sets the ref whatever it is at.
+    fn update(
+        &self,
+        name: &str,
+        expected: Option<Option<&ObjectId>>,
+        new: Option<&ObjectId>,
+        log: &str,
+    ) -> Result<Swap, WorkspaceError> {
+        if !name.starts_with("refs/") || !git2::Reference::is_valid_name(name) {
+            return Err(WorkspaceError::InvalidName { kind: "ref", name: name.to_owned() });
+        }
+        if let Some(by) = self.name_blocked(name)? {
+            return Err(WorkspaceError::RefBlocked { name: name.to_owned(), by });
+        }
+        let Some(new) = new else { return Ok(Swap::Done) };
+        let known = self.git.odb().is_ok_and(|odb| to_oid(new).is_ok_and(|oid| odb.exists(oid)));
+        if !known {
+            return Err(WorkspaceError::MissingObject { id: new.clone() });
+        }
+        let path = self.git_common_dir().join(name);
+        let mut lock = Lock::take(name, &path)?;
+        // From here on no git program changes the ref, loose or packed.
+        if self.git.find_reference(name).is_ok_and(|r| r.kind() == Some(git2::ReferenceType::Symbolic)) {
+            return Err(WorkspaceError::SymbolicRef { name: name.to_owned() });
+        }
+        let current = self.reference(name)?;
+        if expected.is_some_and(|expected| expected != current.as_ref()) {
+            return Ok(Swap::Moved(current));
+        }
+        lock.write(format!("{new}\n").as_bytes()).map_err(WorkspaceError::io("write", lock.path.as_str()))?;
+        if name.starts_with("refs/heads/") {
+            // A lost line of the reflog harms nothing; a failed one must not stop the landing.
+            self.append_reflog(name, current.as_ref(), new, log).ok();
+        }
+        lock.commit(&path, &self.git_common_dir().join("refs"))
+            .map_err(WorkspaceError::io("write", path.as_str()))?;
+        Ok(Swap::Done)
+    }
+
+    fn append_reflog(&self, name: &str, old: Option<&ObjectId>, new: &ObjectId, log: &str) -> io::Result<()> {
+        let path = self.git_common_dir().join("logs").join(name);
+        let unwanted =
+            self.git.config().and_then(|config| config.get_bool("core.logAllRefUpdates")) == Ok(false);
+        if unwanted && !path.exists() {
+            return Ok(());
+        }
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let user = self.user();
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let old = old.map_or("0000000000000000000000000000000000000000", ObjectId::as_str);
+        let log = log.replace(['\n', '\r', '\0'], " ");
+        let line = format!("{old} {new} {} <{}> {seconds} +0000\t{log}\n", user.name, user.email);
+        OpenOptions::new().append(true).create(true).open(path)?.write_all(line.as_bytes())
+    }
+
+    /// The existing branch that stands in the way of making this one: `loop` blocks `loop/x`, and
+    /// `loop/x/y` does too. The branch itself does not.
+    pub fn branch_name_blocked(&self, name: &str) -> Result<Option<String>, WorkspaceError> {
+        let by = self.name_blocked(&format!("refs/heads/{name}"))?;
+        Ok(by.map(|by| by.strip_prefix("refs/heads/").unwrap_or(&by).to_owned()))
+    }
+
+    fn name_blocked(&self, name: &str) -> Result<Option<String>, WorkspaceError> {
+        for (at, _) in name.match_indices('/').skip(1) {
+            if self.reference(&name[..at])?.is_some() {
+                return Ok(Some(name[..at].to_owned()));
+            }
+        }
+        let below = self
+            .git
+            .references_glob(&format!("{name}/*"))
+            .map_err(WorkspaceError::git(format!("list what is below `{name}`")))?;
+        Ok(below.flatten().find_map(|r| r.name().ok().map(str::to_owned)))
+    }
+
+    /// The worktree, the main one included, in which this branch is checked out, or is being
+    /// rebased or bisected.
+    pub fn checked_out_in(&self, branch: &str) -> Option<Utf8PathBuf> {
+        let common = self.git_common_dir();
+        let mut places = Vec::new();
+        // A bare repository may have worktrees; its own HEAD checks nothing out.
+        if self.git.config().and_then(|config| config.get_bool("core.bare")) != Ok(true) {
+            places.push((common.to_owned(), main_worktree(&self.git, common)));
+        }
+        for entry in common.join("worktrees").read_dir_utf8().ok().into_iter().flatten().flatten() {
+            let dir = entry.path().to_owned();
+            let dot_git = fs::read_to_string(dir.join("gitdir")).unwrap_or_default();
+            let root = Utf8Path::new(dot_git.trim_end()).parent().map(|parent| dir.join(parent));
+            places.push((dir.clone(), root.unwrap_or(dir)));
+        }
+        let full = format!("refs/heads/{branch}");
+        let holds = |file: Utf8PathBuf| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let text = text.trim_end();
+            text.trim_start_matches("ref: ") == full || text == branch
+        };
+        places.sort();
+        let (_, root) = places.into_iter().find(|(dir, _)| {
+            ["HEAD", "rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"]
+                .iter()
+                .any(|file| holds(dir.join(file)))
+        })?;
+        Some(root)
+    }
+}
+
+fn main_worktree(git: &git2::Repository, common: &Utf8Path) -> Utf8PathBuf {
+    let own = || Some(Utf8Path::from_path(git.workdir()?)?.components().collect());
+    let main = if git.is_worktree() { None } else { own() };
+    main.unwrap_or_else(|| common.parent().unwrap_or(common).to_owned())
+}
+
+fn keep_name(run: &str) -> String {
+    format!("refs/loop/keep/{run}")
+}
+
+/// `<ref>.lock`, deleted when dropped.
+struct Lock {
+    path: Utf8PathBuf,
+    file: Option<File>,
+}
+
+impl Lock {
+    fn take(name: &str, target: &Utf8Path) -> Result<Lock, WorkspaceError> {
+        let path = Utf8PathBuf::from(format!("{target}.lock"));
+        let dir = target.parent().expect("a ref's file has a directory");
+        let mut waited = Duration::ZERO;
+        loop {
+            // Inside the loop: git deletes directories of refs when they become empty.
+            let made = fs::create_dir_all(dir)
+                .and_then(|()| OpenOptions::new().write(true).create_new(true).open(&path));
+            let pause = match made {
+                Ok(file) => return Ok(Lock { path, file: Some(file) }),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::AlreadyExists if !path.exists() || waited < LOCK_WAIT => Ok(()),
+                    io::ErrorKind::AlreadyExists => {
+                        Err(WorkspaceError::RefLocked { name: name.to_owned(), lock: path.clone() })
+                    }
+                    io::ErrorKind::NotFound if waited < LOCK_WAIT => Ok(()),
+                    _ => Err(WorkspaceError::io("make", path.as_str())(error)),
+                },
+            };
+            pause?;
+            let step = Duration::from_millis(10);
+            std::thread::sleep(step);
+            waited += step;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file.as_mut().expect("the lock is held until it is committed");
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Renames the lock onto the ref, and syncs its directory; for a new ref all directories up to `top`,
+    /// because they may be new as well.
+    fn commit(mut self, target: &Utf8Path, top: &Utf8Path) -> io::Result<()> {
+        let existed = target.is_file();
+        remove_empty_dirs(target);
+        fs::rename(&self.path, target)?;
+        self.file = None;
+        let dirs = target.ancestors().skip(1).take_while(|dir| dir.starts_with(top));
+        let new = if existed { 1 } else { usize::MAX };
+        dirs.take(new).try_for_each(|dir| sync_dir(dir.as_std_path()))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Git leaves empty directories behind where `a/b` was deleted; they must not stop the branch `a`.
+fn remove_empty_dirs(dir: &Utf8Path) {
+    if !dir.is_dir() {
+        return;
+    }
+    let mut found = vec![dir.to_owned()];
+    let mut at = 0;
+    while at < found.len() {
+        for entry in found[at].clone().read_dir_utf8().ok().into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.push(entry.into_path());
+            }
+        }
+        at += 1;
+    }
+    found.iter().rev().for_each(|dir| {
+        fs::remove_dir(dir).ok();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::workspace::testing::Scratch;
+
+    fn two() -> (Scratch, ObjectId, ObjectId) {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let first = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        scratch.write("a", "2");
+        let second = scratch.commit("second");
+        (scratch, first, second)
+    }
+
+    const NAME: &str = "refs/heads/loop/x";
+
+    #[test]
+    fn a_new_branch_is_made_and_then_moved() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.swap(NAME, None, &first, "made").unwrap(), Swap::Done);
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "moved\nhere").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), second.0);
+        assert_eq!(repository.branch("loop/x").unwrap(), Some(second));
+        assert_eq!(scratch.git(&["reflog", "show", "--format=%gs", "loop/x"]), "moved here\nmade");
+        scratch.git(&["fsck", "--strict"]);
+    }
+
+    #[test]
+    fn a_moved_ref_is_left_alone() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), Swap::Moved(None));
+        assert_eq!(repository.branch("loop/x").unwrap(), None);
+        repository.swap(NAME, None, &second, "").unwrap();
+        let moved = Swap::Moved(Some(second.clone()));
+        assert_eq!(repository.swap(NAME, None, &first, "").unwrap(), moved);
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), moved);
+        assert_eq!(repository.branch("loop/x").unwrap(), Some(second));
+        assert!(!scratch.root.join(".git/refs/heads/loop/x.lock").exists());
+    }
+
+    #[test]
+    fn packed_refs_are_seen_and_overridden() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        repository.swap(NAME, None, &first, "").unwrap();
+        scratch.git(&["pack-refs", "--all", "--prune"]);
+        assert!(!scratch.root.join(".git").join(NAME).exists());
+        assert_eq!(repository.swap(NAME, None, &second, "").unwrap(), Swap::Moved(Some(first.clone())));
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), second.0);
+    }
+
+    #[test]
+    fn of_many_at_once_one_wins() {
+        let (scratch, first, second) = two();
+        scratch.open().swap(NAME, None, &first, "").unwrap();
+        let done = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    if scratch.open().swap(NAME, Some(&first), &second, "").unwrap() == Swap::Done {
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(done.into_inner(), 1);
+    }
+
+    #[test]
+    fn directories_left_empty_do_not_stop_a_branch() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        fs::create_dir_all(scratch.root.join(".git/refs/heads/loop/x/old/deep")).unwrap();
+        assert_eq!(repository.swap(NAME, None, &first, "").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), first.0);
+    }
+
+    #[test]
+    fn a_branch_in_the_way_is_named() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        scratch.git(&["branch", "loop"]);
+        for packed in [false, true] {
+            if packed {
+                scratch.git(&["pack-refs", "--all"]);
+            }
+            assert_eq!(repository.branch_name_blocked("loop/x").unwrap().as_deref(), Some("loop"));
+            let error = repository.swap(NAME, None, &first, "").unwrap_err();
+            assert!(
+                matches!(&error, WorkspaceError::RefBlocked { by, .. } if by == "refs/heads/loop"),
+                "{error}"
+            );
+        }
+        scratch.git(&["branch", "-m", "loop", "a/b"]);
+        assert_eq!(repository.branch_name_blocked("loop/x").unwrap(), None);
+        assert_eq!(repository.branch_name_blocked("a").unwrap().as_deref(), Some("a/b"));
+        assert_eq!(repository.branch_name_blocked("a/b").unwrap(), None, "the branch itself");
+    }
+
+    #[test]
+    fn a_foreign_lock_is_named_and_kept() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        let lock = scratch.root.join(".git/refs/heads/loop/x.lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        fs::write(&lock, "").unwrap();
+        let error = repository.swap(NAME, None, &first, "").unwrap_err();
+        assert!(matches!(&error, WorkspaceError::RefLocked { lock: at, .. } if at == &lock), "{error}");
+        assert!(lock.exists());
+    }
+
+    #[test]
+    fn names_and_targets_are_checked() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        for name in ["refs/heads/../../config", "refs/heads/a..b", "HEAD", "refs/heads/a.lock", "refs/heads/"]
+        {
+            let error = repository.swap(name, None, &first, "").unwrap_err();
+            assert!(matches!(error, WorkspaceError::InvalidName { .. }), "{name}");
+        }
+        let nothing = ObjectId("1".repeat(40));
+        let error = repository.swap(NAME, None, &nothing, "").unwrap_err();
+        assert!(matches!(error, WorkspaceError::MissingObject { .. }));
+        scratch.git(&["symbolic-ref", NAME, "refs/heads/main"]);
+        let error = repository.swap(NAME, Some(&second), &first, "").unwrap_err();
+        assert!(matches!(error, WorkspaceError::SymbolicRef { .. }));
+        assert_eq!(repository.branch("main").unwrap(), Some(second));
+    }
+
+    #[test]
+    fn a_kept_commit_survives_garbage_collection() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        repository.keep("run-1", &second).unwrap();
+        repository.keep("run-1", &second).unwrap();
+        scratch.git(&["reset", "-q", "--hard", first.as_str()]);
+        scratch.git(&["reflog", "expire", "--expire=now", "--all"]);
+        scratch.git(&["gc", "-q", "--prune=now"]);
+        scratch.git(&["cat-file", "-e", second.as_str()]);
+        repository.release_keep("run-1").unwrap();
+        repository.release_keep("run-1").unwrap();
+        assert_eq!(scratch.git(&["for-each-ref", "refs/loop"]), "");
+    }
+
+    #[test]
+    fn a_branch_checked_out_anywhere_is_found() {
+        let (scratch, ..) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.checked_out_in("main").as_ref(), Some(&scratch.root));
+        assert_eq!(repository.checked_out_in("loop/x"), None);
+        let other = scratch.root.parent().unwrap().join("other");
+        scratch.git(&["worktree", "add", "-q", "-b", "loop/x", other.as_str()]);
+        assert_eq!(repository.checked_out_in("loop/x").as_ref(), Some(&other));
+        let there = Repository::discover(&other).unwrap();
+        assert_eq!(there.root(), other);
+        assert_eq!(there.git_common_dir(), repository.git_common_dir());
+        assert_eq!(there.current_branch().as_deref(), Some("loop/x"));
+        assert_eq!(there.checked_out_in("main").as_ref(), Some(&scratch.root));
+    }
+}
