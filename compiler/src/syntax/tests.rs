@@ -171,6 +171,19 @@ fn a_missing_opening_brace_is_shown_where_it_is_missing() {
 }
 
 #[test]
+fn a_missing_and_a_surplus_brace_do_not_hide_each_other() {
+    check(
+        "gate a {\n    unit b {\n        goal \"1\"\n    unit c {\n        goal \"2\"\n    }\n}\ngate d {\n    unit e\n        goal \"3\"\n    }\n    unit f {\n        goal \"4\"\n    }\n}\ngate g {\n    unit h {\n        goal \"5\"\n}\n",
+        &[
+            "syntax-error 2:12 the `{` of `unit b` is never closed",
+            "syntax-error 11:5 this `}` closes nothing: no `{` is open for it",
+            "syntax-error 17:12 the `{` of `unit h` is never closed",
+        ],
+        r#"gate a { unit b! { goal "1" }; unit c { goal "2" } }; gate d { unit e; goal "3"; unit f { goal "4" } }; gate g { unit h! { goal "5" } }"#,
+    );
+}
+
+#[test]
 fn braces_are_counted_where_indentation_means_nothing() {
     check("a {\nb {\n}\nc\n", &["syntax-error 1:3 the `{` of `a` is never closed"], "a! { b { }; c }");
     // Balanced braces are never questioned, whatever the lines look like.
