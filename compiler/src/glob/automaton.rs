@@ -237,6 +237,13 @@ const MOST_STATES: usize = 20_000;
 ///
 /// Searches the product of two automata; of the excluded ones, all positions are followed at once.
 pub(super) fn common_path(a: &Pattern, b: &Pattern, excluded: &[&Pattern], fold: Fold) -> Option<String> {
+    if let (Some(one), Some(two), []) = (a.literal(), b.literal(), excluded) {
+        // By far the most frequent case needs no search.
+        let deeper = if one.chars().count() >= two.chars().count() { one } else { two };
+        let folded = |text: &str| text.chars().map(|c| fold.char(c)).collect::<String>();
+        let (top, path) = (folded(if deeper == one { two } else { one }), folded(deeper));
+        return covers(&top, &path).then(|| deeper.to_owned());
+    }
     let excluded: Vec<&[Token]> =
         excluded.iter().flat_map(|pattern| pattern.alternatives.iter().map(Vec::as_slice)).collect();
     let all = a.alternatives.iter().chain(&b.alternatives).map(Vec::as_slice).chain(excluded.iter().copied());
@@ -386,7 +393,8 @@ impl Product<'_> {
         let spelt = |tokens: &[Token], at: usize| {
             tokens.get(at) == Some(&Token::Separator) && has_extension(tokens, at)
         };
-        (file(self.left, left) && !spelt(self.right, right)) || (file(self.right, right) && !spelt(self.left, left))
+        (file(self.left, left) && !spelt(self.right, right))
+            || (file(self.right, right) && !spelt(self.left, left))
     }
 
     /// The characters worth trying: a spelt character leaves no choice.

@@ -166,7 +166,11 @@ fn what_is_excluded_does_not_count() {
     assert_eq!(outside("src/**", "src/*", &["src/[a-m]*", "src/[!a-m]*"]), None);
     assert_eq!(outside("src/**", "src/?", &["src/[a-m]*", "src/[!a-n]*"]).as_deref(), Some("src/n"));
     let case = outside("specs/**", "specs/Draft/x", &["specs/draft/**"]);
-    assert_eq!(case.as_deref(), Some("specs/Draft/x"), "another case is another directory, where case counts");
+    assert_eq!(
+        case.as_deref(),
+        Some("specs/Draft/x"),
+        "another case is another directory, where case counts"
+    );
 }
 
 #[test]
@@ -205,7 +209,9 @@ mod naive {
             (['*', rest @ ..], _) => part(rest, text) || (!text.is_empty() && part(pattern, &text[1..])),
             (['?', rest @ ..], [_, others @ ..]) => part(rest, others),
             (['[', '!', c, ']', rest @ ..], [own, others @ ..]) => c != own && part(rest, others),
-            (['[', c, '-', d, ']', rest @ ..], [own, others @ ..]) => c <= own && own <= d && part(rest, others),
+            (['[', c, '-', d, ']', rest @ ..], [own, others @ ..]) => {
+                c <= own && own <= d && part(rest, others)
+            }
             ([c, rest @ ..], [own, others @ ..]) => c == own && part(rest, others),
             _ => false,
         }
