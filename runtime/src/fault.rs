@@ -56,6 +56,22 @@ impl ExitCode {
         self as u8
     }
 
+    /// What it means, in a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            ExitCode::Complete => "complete",
+            ExitCode::WorkFailed => "work failed",
+            ExitCode::Usage => "the plan or the repository is not as it must be",
+            ExitCode::Waiting => "waiting for a person",
+            ExitCode::Blocked => "blocked",
+            ExitCode::Limit => "a limit was reached",
+            ExitCode::Environment => "something outside is missing",
+            ExitCode::Locked => "another run holds the lock",
+            ExitCode::Internal => "internal error",
+            ExitCode::Interrupted => "interrupted",
+        }
+    }
+
     /// The one that is told when both hold.
     pub fn and(self, other: ExitCode) -> ExitCode {
         Self::PRECEDENCE.into_iter().find(|code| *code == self || *code == other).unwrap_or(self)

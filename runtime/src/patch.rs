@@ -23,6 +23,18 @@ pub enum Mode {
     Submodule,
 }
 
+impl Mode {
+    /// Git's octal digits.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::File => "100644",
+            Mode::Executable => "100755",
+            Mode::Symlink => "120000",
+            Mode::Submodule => "160000",
+        }
+    }
+}
+
 /// What stands at a path: mode and git blob id. Equality of entries is equality of content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,8 +148,9 @@ impl Tree {
         self.files.get(path.as_bytes()).map(|file| &file.entry)
     }
 
-    /// Applies the patch. A path that is already at its `after` entry counts as applied. On a conflict the
-    /// tree is unchanged and every conflicting path is named.
+    /// Applies the patch. A path that is already at its `after` entry counts as applied. On a conflict (a file
+    /// where the result needs a directory is one too) the tree is unchanged and every conflicting path is
+    /// named.
     pub fn apply(&mut self, patch: &Patch) -> Result<(), Vec<Conflict>> {
         let conflicts: Vec<Conflict> = patch
             .changes
@@ -155,18 +168,160 @@ impl Tree {
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
+        let mut undo = Vec::new();
         for change in &patch.changes {
+            let path = change.path.as_bytes();
             match &change.after {
-                None => {
-                    self.files.remove(change.path.as_bytes());
-                }
+                None => undo.push((path, self.files.remove(path))),
                 Some(entry) if self.entry(&change.path) != Some(entry) => {
                     let file = TreeFile { entry: entry.clone(), content: change.content };
-                    self.files.insert(change.path.clone().into_bytes(), file);
+                    undo.push((path, self.files.insert(path.to_vec(), file)));
                 }
                 Some(_) => {}
             }
         }
-        Ok(())
+        // Each path for itself may be right, and still a file stand where another path needs a directory.
+        let clashes: Vec<Conflict> = undo
+            .iter()
+            .filter(|(path, _)| self.files.contains_key(*path))
+            .filter_map(|(path, _)| {
+                let by = self.blocking(path)?;
+                let found = self.files.get(&by).map(|file| file.entry.clone());
+                Some(Conflict { path: String::from_utf8_lossy(&by).into_owned(), expected: None, found })
+            })
+            .collect();
+        if clashes.is_empty() {
+            return Ok(());
+        }
+        for (path, before) in undo.into_iter().rev() {
+            match before {
+                Some(file) => self.files.insert(path.to_vec(), file),
+                None => self.files.remove(path),
+            };
+        }
+        Err(clashes)
+    }
+
+    /// A file above this path, or the first one below it.
+    fn blocking(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let above = slashes.map(|at| &path[..at]).find(|above| self.files.contains_key(*above));
+        let inside = [path, b"/"].concat();
+        let below = || self.files.range(inside.clone()..).next().map(|(path, _)| path);
+        let below = || below().filter(|below| below.starts_with(&inside));
+        above.map(<[u8]>::to_vec).or_else(|| below().cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(seed: u8) -> TreeFile {
+        let mode = [Mode::File, Mode::Executable, Mode::Symlink][usize::from(seed % 3)];
+        let entry = Entry { mode, object: ObjectId(format!("{seed:040x}")) };
+        TreeFile { entry, content: Some(Sha256([seed; 32])) }
+    }
+
+    fn tree(files: &[(&str, u8)]) -> Tree {
+        Tree { files: files.iter().map(|(path, seed)| (path.as_bytes().to_vec(), file(*seed))).collect() }
+    }
+
+    /// A tree that a file system could hold: no path is inside another.
+    fn any_tree() -> impl Strategy<Value = Tree> {
+        proptest::collection::btree_map("[ab]{1,2}(/[ab -]{1,2}){0,2}", any::<u8>(), 0..8).prop_map(|files| {
+            let mut tree = Tree::default();
+            for (path, seed) in files {
+                let path = path.into_bytes();
+                if tree.blocking(&path).is_none() {
+                    tree.files.insert(path, file(seed));
+                }
+            }
+            tree
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_applied_leads_to_the_other_tree(before in any_tree(), after in any_tree()) {
+            let patch = diff(&before, &after).unwrap();
+            prop_assert!(patch.changes.windows(2).all(|pair| pair[0].path < pair[1].path));
+            let mut found = before.clone();
+            prop_assert_eq!(found.apply(&patch), Ok(()));
+            let entries = |tree: &Tree| {
+                tree.files.iter().map(|(path, file)| (path.clone(), file.entry.clone())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(entries(&found), entries(&after));
+            // Applied is applied: the same patch once more changes nothing.
+            let once = found.clone();
+            prop_assert_eq!(found.apply(&patch), Ok(()));
+            prop_assert_eq!(found, once);
+            prop_assert!(diff(&after, &after).unwrap().is_empty());
+        }
+
+        #[test]
+        fn a_patch_that_does_not_apply_changes_nothing(
+            before in any_tree(), after in any_tree(), other in any_tree(),
+        ) {
+            let patch = diff(&before, &after).unwrap();
+            let mut found = other.clone();
+            if found.apply(&patch).is_err() {
+                prop_assert_eq!(found, other);
+            } else {
+                prop_assert!(found.clash().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_every_path_and_what_stands_there() {
+        let patch = diff(&tree(&[("a", 0), ("b", 1)]), &tree(&[("a", 2), ("b", 3), ("c", 4)])).unwrap();
+        let mut other = tree(&[("a", 7), ("b", 1), ("c", 8)]);
+        let conflicts = other.apply(&patch).unwrap_err();
+        let paths: Vec<&str> = conflicts.iter().map(|conflict| conflict.path.as_str()).collect();
+        assert_eq!(paths, ["a", "c"]);
+        assert_eq!(conflicts[0].expected, Some(file(0).entry));
+        assert_eq!(conflicts[0].found, Some(file(7).entry));
+        assert_eq!(conflicts[1].expected, None);
+    }
+
+    #[test]
+    fn a_file_where_a_directory_is_needed_is_a_conflict() {
+        let patch = diff(&tree(&[]), &tree(&[("a/b", 1)])).unwrap();
+        let mut other = tree(&[("a", 0)]);
+        assert_eq!(other.apply(&patch).unwrap_err()[0].path, "a");
+        let patch = diff(&tree(&[]), &tree(&[("a", 1)])).unwrap();
+        let mut other = tree(&[("a-", 0), ("a/b", 0)]);
+        assert_eq!(other.apply(&patch).unwrap_err()[0].path, "a/b");
+        assert_eq!(other, tree(&[("a-", 0), ("a/b", 0)]));
+    }
+
+    #[test]
+    fn a_file_becomes_a_directory_and_back() {
+        let (file, directory) = (tree(&[("a", 1)]), tree(&[("a/b", 2)]));
+        for (from, to) in [(&file, &directory), (&directory, &file)] {
+            let mut found = from.clone();
+            found.apply(&diff(from, to).unwrap()).unwrap();
+            assert_eq!(&found, to);
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_text_stay_but_cannot_change() {
+        let mut before = tree(&[("a", 1)]);
+        before.files.insert(b"\xff".to_vec(), file(2));
+        let mut after = before.clone();
+        after.files.insert(b"b".to_vec(), file(3));
+        assert_eq!(diff(&before, &after).unwrap().paths().collect::<Vec<_>>(), ["b"]);
+        after.files.remove(b"\xff".as_slice());
+        assert!(diff(&before, &after).is_err());
+    }
+
+    #[test]
+    fn a_tree_knows_when_it_cannot_be() {
+        assert_eq!(tree(&[("a", 1), ("a-b", 1), ("b/c", 1)]).clash(), None);
+        assert_eq!(tree(&[("a", 1), ("a-b", 1), ("a/c", 1)]).clash().unwrap().0, b"a");
     }
 }

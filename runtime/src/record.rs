@@ -504,3 +504,9 @@ impl Statement {
         Sha256::of(&to_jcs(self).expect("a statement holds texts and one small integer alone"))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+#[cfg(test)]
+mod tests;

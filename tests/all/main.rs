@@ -2,8 +2,10 @@
 //!
 //! Does not know the inside of the programs; unit tests stand next to the code.
 
+mod check;
 mod claude_cli;
 mod model_server;
+mod process;
 
 #[test]
 fn every_file_beside_this_one_is_a_module() {

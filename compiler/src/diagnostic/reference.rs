@@ -53,8 +53,8 @@ the same pages, with what the compiler says about the example.
 
 Every finding belongs to a rule. A rule has a code (`L` and four digits, the second of them its family; codes are
 never used again for something else), a name, and a level: `error`, `warning` or `note`. Errors alone make
-`loopc check` end with 1. The few rules that may be lowered are lowered by a node in the plan or in `loop.kdl`,
-never by a comment, and always with a reason:
+`loopc check` end with 1. The few rules that may be lowered are lowered by a `lint` node in the
+`project` of `loop.kdl`, never by a comment, and always with a reason:
 
 ```kdl
 lint no-verification level=warn reason="a sketch, nothing of it is kept"

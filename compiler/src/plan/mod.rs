@@ -2,11 +2,18 @@
 //!
 //! Does not know KDL's grammar (that is `syntax`) nor whether the plan is sound (that is `check`).
 
+mod import;
+mod lower;
+mod mistakes;
 pub mod model;
+pub mod names;
+mod read;
 pub mod schema;
+pub mod values;
 
 use camino::Utf8Path;
 
+pub use lower::IMPLIED_GATE;
 pub use model::*;
 
 use crate::diagnostic::Diagnostic;
@@ -31,19 +38,14 @@ pub struct Lowered {
 /// Reads `input` and what it imports, and says what the plan means. Files go into `map`; one that is there
 /// already is not read again.
 pub fn lower(input: &Input, sources: &dyn Sources, map: &mut SourceMap) -> Lowered {
-    let _ = (input, sources, map);
-    let plan = Plan {
-        project: None,
-        feature: None,
-        requirements: Vec::new(),
-        gates: Vec::new(),
-        units: Vec::new(),
-        verifiers: Vec::new(),
-        agents: Vec::new(),
-        protect: Vec::new(),
-        plan_files: Vec::new(),
-        worktree: Worktree::default(),
-        lints: Vec::new(),
-    };
-    Lowered { plan, diagnostics: Vec::new() }
+    let mut diagnostics = Vec::new();
+    let loaded = import::load(input.project, input.plan, sources, map, &mut diagnostics);
+    let (plan, found) = lower::lower(&loaded, sources, map);
+    diagnostics.extend(found);
+    // A stable sort: findings about one place stay in the order in which they were made.
+    diagnostics.sort_by_key(|found| (found.primary.span, found.rule.code));
+    Lowered { plan, diagnostics }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,720 @@
-//! The schema table.
+//! The schema table: every node of the language, where it may stand, and what it takes.
+//!
+//! Does not know any plan. Validation, did-you-mean and the reference card read this table; the nodes that this
+//! version does not act on are in it too, so that using one is said to be too early and never "unknown".
+
+/// A node as it may stand in one kind of parent.
+#[derive(Debug)]
+pub struct NodeSpec {
+    pub name: &'static str,
+    pub arguments: Arguments,
+    pub properties: &'static [Property],
+    pub children: &'static [&'static NodeSpec],
+    /// May it stand more than once in one parent? Then its repetitions add up.
+    pub many: bool,
+    pub open: Open,
+    pub since: Since,
+    /// One line: what it says.
+    pub doc: &'static str,
+}
+
+/// Whether this version acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Now,
+    /// Part of the language, refused for now; what to do meanwhile, as an imperative.
+    NotYet(&'static str),
+}
+
+/// Whether names beyond the table may stand in a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    Closed,
+    /// Properties and child nodes are parameters of what the first argument names.
+    Parameters,
+    /// Properties are `local=exported` names.
+    Renames,
+}
+
+/// The arguments of a node, by position.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    pub positions: &'static [Argument],
+    /// How many of them must be there.
+    pub required: usize,
+    /// The last one may be repeated.
+    pub repeats: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    /// What it is, with an article: "a path".
+    pub what: &'static str,
+    pub ty: Type,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Property {
+    pub name: &'static str,
+    pub ty: Type,
+    pub required: bool,
+    pub since: Since,
+    pub doc: &'static str,
+}
+
+/// One word of a choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    pub name: &'static str,
+    pub since: Since,
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug)]
+pub enum Type {
+    /// A new id.
+    Id,
+    /// The id of something that stands elsewhere.
+    Name,
+    /// A kind of work; any id but the words listed is taken as it stands.
+    Kind,
+    /// A text that is not empty.
+    Text,
+    Path,
+    Glob,
+    /// A path, or a path and a heading: `path#Heading`.
+    Reference,
+    Regex,
+    /// The name of an environment variable.
+    Variable,
+    Word(&'static [Word]),
+    /// A whole number within these bounds.
+    Count(u64, u64),
+    /// US dollars, at most six decimals.
+    Money,
+    /// `1h30m`, `45m`, `500ms`.
+    Duration,
+    /// A word of a command: taken as written.
+    Argv,
+    /// A parameter's value: a text or a number.
+    Value,
+}
+
+pub const MANUAL_KIND: &str = "manual";
+pub const DEFAULT_KIND: &str = "code";
+
+const fn node(name: &'static str, arguments: Arguments, doc: &'static str) -> NodeSpec {
+    NodeSpec {
+        name,
+        arguments,
+        properties: &[],
+        children: &[],
+        many: false,
+        open: Open::Closed,
+        since: Since::Now,
+        doc,
+    }
+}
+
+impl NodeSpec {
+    const fn many(mut self) -> NodeSpec {
+        self.many = true;
+        self
+    }
+
+    const fn properties(mut self, properties: &'static [Property]) -> NodeSpec {
+        self.properties = properties;
+        self
+    }
+
+    const fn children(mut self, children: &'static [&'static NodeSpec]) -> NodeSpec {
+        self.children = children;
+        self
+    }
+
+    const fn open(mut self, open: Open) -> NodeSpec {
+        self.open = open;
+        self
+    }
+
+    const fn not_yet(mut self, meanwhile: &'static str) -> NodeSpec {
+        self.since = Since::NotYet(meanwhile);
+        self
+    }
+
+    /// The child of this name.
+    pub fn child(&self, name: &str) -> Option<&'static NodeSpec> {
+        self.children.iter().find(|child| child.name == name).copied()
+    }
+
+    /// The property of this name.
+    pub fn property(&self, name: &str) -> Option<&'static Property> {
+        self.properties.iter().find(|property| property.name == name)
+    }
+
+    /// Its only argument repeats: `needs a b`.
+    pub fn is_list(&self) -> bool {
+        self.arguments.repeats
+    }
+}
+
+const fn property(name: &'static str, ty: Type, doc: &'static str) -> Property {
+    Property { name, ty, required: false, since: Since::Now, doc }
+}
+
+impl Property {
+    const fn required(mut self) -> Property {
+        self.required = true;
+        self
+    }
+
+    const fn not_yet(mut self, meanwhile: &'static str) -> Property {
+        self.since = Since::NotYet(meanwhile);
+        self
+    }
+}
+
+const fn word(name: &'static str) -> Word {
+    Word { name, since: Since::Now }
+}
+
+const fn later(name: &'static str, meanwhile: &'static str) -> Word {
+    Word { name, since: Since::NotYet(meanwhile) }
+}
+
+const fn takes(positions: &'static [Argument], required: usize, repeats: bool) -> Arguments {
+    Arguments { positions, required, repeats }
+}
+
+const fn argument(what: &'static str, ty: Type) -> Argument {
+    Argument { what, ty }
+}
+
+const NONE: Arguments = takes(&[], 0, false);
+const ID: Arguments = takes(&[argument("an id", Type::Id)], 1, false);
+const TEXT: Arguments = takes(&[argument("a text", Type::Text)], 1, false);
+const UNITS: Arguments = takes(&[argument("a unit's id", Type::Name)], 1, true);
+const GATES: Arguments = takes(&[argument("a gate's id", Type::Name)], 1, true);
+const VERIFIERS: Arguments = takes(&[argument("a verifier's id", Type::Name)], 1, true);
+const VERIFIER: Arguments = takes(&[argument("a verifier's id", Type::Name)], 1, false);
+const PATTERNS: Arguments = takes(&[argument("a path or pattern", Type::Glob)], 1, true);
+const REFERENCES: Arguments = takes(&[argument("a path, or path#Heading", Type::Reference)], 1, true);
+const COMMAND: Arguments = takes(&[argument("a program and its arguments", Type::Argv)], 1, true);
+const VARIABLES: Arguments = takes(&[argument("a variable's name", Type::Variable)], 1, true);
+
+const EFFORT: Type = Type::Word(&[word("low"), word("medium"), word("high"), word("xhigh"), word("max")]);
+const LEVEL: Type = Type::Word(&[word("allow"), word("warn"), word("deny")]);
+const PARAM_TYPE: Type =
+    Type::Word(&[word("text"), word("name"), word("path"), word("glob"), word("number"), word("list")]);
+
+// What plans and loop.kdl share.
+
+static IMPORT: NodeSpec = node(
+    "import",
+    takes(&[argument("a path", Type::Text), argument("a name", Type::Name)], 1, true),
+    "takes the listed verifiers and agents from another file; `local=exported` renames",
+)
+.many()
+.open(Open::Renames);
+static GOAL: NodeSpec = node("goal", TEXT, "what is true when the work is done");
+static PROTECT: NodeSpec = node("protect", PATTERNS, "paths that no unit may write").many();
+static RULES: NodeSpec = node(
+    "rules",
+    REFERENCES,
+    "files that every prompt tells the agent to follow; their digests are in every key",
+)
+.many();
+static BUDGET: NodeSpec = node("budget", NONE, "what may be spent").properties(&[
+    property("usd", Type::Money, "US dollars"),
+    property("tokens", Type::Count(1, u64::MAX), "tokens, in and out"),
+    property("time", Type::Duration, "time of agents at work"),
+    property("retry-usd", Type::Money, "US dollars for attempts after a unit's first")
+        .not_yet("limit the whole with `usd=`"),
+]);
+static RETRY: NodeSpec = node("retry", NONE, "how often a failing unit is tried")
+    .properties(&[
+        property("attempts", Type::Count(1, 100), "attempts in all, the first included; default 3")
+            .required(),
+        property("backoff", Type::Duration, "how long to wait between attempts")
+            .not_yet("leave it out; the next attempt follows at once"),
+    ])
+    .children(&[&RETRY_ON]);
+static RETRY_ON: NodeSpec = node(
+    "on",
+    takes(&[argument("a class of failure", Type::Name)], 1, true),
+    "the failures that are tried again",
+)
+.not_yet("leave it out; each class of failure has its own answer");
+static TIMEOUT: NodeSpec = node("timeout", NONE, "how long one attempt may take").properties(&[
+    property("total", Type::Duration, "in all"),
+    property("idle", Type::Duration, "without any output"),
+]);
+static VERIFY: NodeSpec =
+    node("verify", VERIFIERS, "what must pass on the result, with values for its parameters")
+        .many()
+        .open(Open::Parameters)
+        .properties(&[property("expect", Type::Word(&[word("fail")]), "for tests that must be red")]);
+/// A child of `verify`: a parameter with several values.
+pub static PARAMETER: NodeSpec = node(
+    "a parameter",
+    takes(&[argument("a value", Type::Value)], 0, true),
+    "the values of a list parameter",
+);
+static REVIEW: NodeSpec = node(
+    "review",
+    takes(&[argument("a reviewer's id", Type::Name)], 1, true),
+    "reviewers that must agree with the result",
+)
+.many()
+.properties(&[
+    property("rounds", Type::Count(1, 100), "how often the author may answer"),
+    property(
+        "policy",
+        Type::Word(&[word("all"), word("any"), word("advisory")]),
+        "whose word counts; default all",
+    ),
+])
+.not_yet("check the result with a verifier, or ask a person with `manual`");
+static PROMPT: NodeSpec = node(
+    "prompt",
+    takes(&[argument("a text", Type::Text)], 0, false),
+    "further words for the agent, inline or from a Markdown file",
+)
+.many()
+.properties(&[property("file", Type::Reference, "a Markdown file, or one section of it: `path#Heading`")]);
+static UNIT_LINT: NodeSpec =
+    node("lint", takes(&[argument("a rule", Type::Name)], 1, false), "sets a rule's level here")
+        .many()
+        .properties(&[
+            property("level", LEVEL, "allow, warn or deny").required(),
+            property("reason", Type::Text, "why it is lowered"),
+        ])
+        .not_yet("set the rule's level for the project, in loop.kdl");
+
+// Commands and predicates.
+
+static RUN: NodeSpec = node("run", COMMAND, "a program and its arguments, word for word; no shell");
+static SHELL: NodeSpec = node("shell", TEXT, "one string for /bin/sh");
+static EXIT: NodeSpec = node(
+    "exit",
+    takes(&[argument("an exit code", Type::Count(0, 255))], 1, true),
+    "exit codes that count as success; default 0",
+)
+.many();
+static STDOUT: NodeSpec = node(
+    "stdout",
+    takes(&[argument("a regular expression", Type::Regex)], 1, false),
+    "what standard output must match",
+);
+static EXISTS: NodeSpec = node("exists", PATTERNS, "something stands at each path").many();
+static MISSING: NodeSpec = node("missing", PATTERNS, "nothing stands at any of the paths").many();
+static MATCHES: NodeSpec = node(
+    "matches",
+    takes(&[argument("a path", Type::Path), argument("a regular expression", Type::Regex)], 2, false),
+    "the file's text matches",
+)
+.many();
+static CHANGED: NodeSpec = node("changed", PATTERNS, "each path differs from the start tree").many();
+static UNCHANGED: NodeSpec = node("unchanged", PATTERNS, "no path differs from the start tree").many();
+const PREDICATES: &[&NodeSpec] =
+    &[&EXISTS, &MISSING, &MATCHES, &CHANGED, &UNCHANGED, &RUN, &SHELL, &EXIT, &STDOUT];
+
+static ACCEPT: NodeSpec = node("accept", TEXT, "an acceptance criterion, and what checks it")
+    .many()
+    .properties(&[property("by", Type::Name, "a verifier (which it adds) or a manual")])
+    .children(PREDICATES);
+static STOP: NodeSpec =
+    node("stop", TEXT, "ends the unit as blocked when its predicates hold; advice without any")
+        .many()
+        .properties(&[property("at", Type::Word(&[word("start")]), "judge it before the first attempt")])
+        .children(PREDICATES);
+
+// Units.
+
+static NEEDS: NodeSpec = node("needs", UNITS, "units that come first and whose output this one uses").many();
+static AFTER: NodeSpec = node("after", UNITS, "units that come first; order only").many();
+static INPUTS: NodeSpec =
+    node("inputs", PATTERNS, "content that makes the unit out of date; `!` excludes").many();
+static WRITES: NodeSpec = node(
+    "writes",
+    takes(&[argument("a path or pattern", Type::Glob)], 0, true),
+    "what the unit may change or delete; bare: nothing",
+)
+.many();
+static CREATES: NodeSpec =
+    node("creates", PATTERNS, "what the unit may write and must leave there, not empty").many();
+static REF: NodeSpec = node("ref", REFERENCES, "a file or section to read; its digest is in the key").many();
+static COVERS: NodeSpec = node(
+    "covers",
+    takes(&[argument("a requirement's id", Type::Name)], 1, true),
+    "requirements that the unit serves",
+)
+.many();
+static SKIP: NodeSpec = node("skip", VERIFIER, "removes a verifier of the defaults")
+    .many()
+    .properties(&[property("reason", Type::Text, "why; recorded")]);
+static CONSTRAINT: NodeSpec = node("constraint", TEXT, "what the work must keep to").many();
+static STEP: NodeSpec = node("step", TEXT, "a step on the way").many();
+static SHOW: NodeSpec = node("show", TEXT, "puts a command's output into the prompt")
+    .many()
+    .children(&[&RUN, &SHELL])
+    .not_yet("ask the agent in a `step` to run it");
+static HANDOFF: NodeSpec = node("handoff", TEXT, "words for the units that need this one")
+    .many()
+    .not_yet("say it in the `prompt` of the units that need this one");
+static LABEL: NodeSpec =
+    node("label", takes(&[argument("a word", Type::Name)], 1, true), "words to find the unit by").many();
+
+const AGENT_PROPERTY: Property = property("agent", Type::Name, "who does the work");
+const MODEL: Property = property("model", Type::Text, "the agent's model");
+const EFFORT_PROPERTY: Property = property("effort", EFFORT, "how hard the model thinks");
+const TITLE: Property = property("title", Type::Text, "a short name for people");
+const PRIORITY: Property = property("priority", Type::Count(0, 1000), "which ready unit starts first")
+    .not_yet("leave it out; ready units start in plan order");
+const ESTIMATE: Property = property("estimate", Type::Duration, "how long it may take")
+    .not_yet("leave it out; `timeout` limits an attempt");
+
+static UNIT: NodeSpec = node("unit", ID, "work for one agent")
+    .many()
+    .properties(&[
+        TITLE,
+        property("kind", Type::Kind, "the kind of work, for `defaults kind=`; default code"),
+        AGENT_PROPERTY,
+        MODEL,
+        EFFORT_PROPERTY,
+        PRIORITY,
+        ESTIMATE,
+        property("was", Type::Name, "the unit's id before it was renamed").not_yet("keep the old id"),
+    ])
+    .children(&[
+        &GOAL,
+        &NEEDS,
+        &AFTER,
+        &INPUTS,
+        &WRITES,
+        &CREATES,
+        &REF,
+        &RULES,
+        &COVERS,
+        &ACCEPT,
+        &VERIFY,
+        &REVIEW,
+        &SKIP,
+        &CONSTRAINT,
+        &STEP,
+        &PROMPT,
+        &SHOW,
+        &STOP,
+        &HANDOFF,
+        &LABEL,
+        &RETRY,
+        &TIMEOUT,
+        &BUDGET,
+        &UNIT_LINT,
+    ]);
+static MANUAL: NodeSpec = node("manual", ID, "work for a person: a planned pause")
+    .many()
+    .properties(&[TITLE, property("owner", Type::Text, "who does it")])
+    .children(&[&GOAL, &NEEDS, &AFTER, &REF, &COVERS, &STEP, &EVIDENCE, &LABEL]);
+static EVIDENCE: NodeSpec = node("evidence", PATTERNS, "files that the person leaves").many();
+static DEFAULTS: NodeSpec =
+    node("defaults", NONE, "what holds for every unit below that does not say otherwise")
+        .many()
+        .properties(&[
+            property("kind", Type::Kind, "only for units of this kind"),
+            AGENT_PROPERTY,
+            MODEL,
+            EFFORT_PROPERTY,
+            PRIORITY,
+            ESTIMATE,
+        ])
+        .children(&[
+            &INPUTS,
+            &REF,
+            &RULES,
+            &ACCEPT,
+            &VERIFY,
+            &REVIEW,
+            &CONSTRAINT,
+            &STEP,
+            &PROMPT,
+            &SHOW,
+            &STOP,
+            &HANDOFF,
+            &LABEL,
+            &RETRY,
+            &TIMEOUT,
+            &BUDGET,
+            &UNIT_LINT,
+        ]);
+
+// Gates and features.
+
+static GATE_NEEDS: NodeSpec =
+    node("needs", GATES, "gates that come first; default: the gate before this one").many();
+static APPROVE: NodeSpec = node("approve", NONE, "who lets the work pass the gate").properties(&[
+    property("by", Type::Word(&[word("human"), word("auto")]), "human (default) or auto").required(),
+    property("max-usd", Type::Money, "at most this much spent")
+        .not_yet("leave it out, or let a person approve"),
+    property("max-attempts", Type::Count(1, 100), "no unit took more attempts")
+        .not_yet("leave it out, or let a person approve"),
+]);
+static REPAIR: NodeSpec = node("repair", NONE, "a unit that mends a red gate")
+    .properties(&[
+        property("attempts", Type::Count(1, 100), "attempts in all"),
+        property("usd", Type::Money, "US dollars"),
+    ])
+    .not_yet("leave it out; a red gate stops the run and names the first red unit");
+static USE: NodeSpec =
+    node("use", takes(&[argument("a template's name", Type::Name)], 1, false), "expands a template")
+        .many()
+        .open(Open::Parameters)
+        .properties(&[property("as", Type::Id, "the expanded units are called `ID/unit`").required()])
+        .not_yet("write its units out");
+static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified together and approved")
+    .many()
+    .properties(&[
+        TITLE,
+        property("state", Type::Word(&[word("draft")]), "its units are not written yet")
+            .not_yet("leave the gate out until its units are known"),
+        property("file", Type::Path, "the file in which its units will stand")
+            .not_yet("write the gate's units in this file"),
+    ])
+    .children(&[
+        &GOAL,
+        &GATE_NEEDS,
+        &DEFAULTS,
+        &UNIT,
+        &MANUAL,
+        &USE,
+        &ACCEPT,
+        &VERIFY,
+        &BUDGET,
+        &REPAIR,
+        &APPROVE,
+    ]);
+static SOURCE: NodeSpec = node("source", TEXT, "where the wish came from").many();
+static REQUIREMENT: NodeSpec = node(
+    "requirement",
+    takes(&[argument("an id", Type::Id), argument("a text", Type::Text)], 2, false),
+    "what the feature must do; units `cover` it",
+)
+.many()
+.properties(&[property("ref", Type::Reference, "where it is written down")]);
+static SHARED: NodeSpec = node("shared", PATTERNS, "files to which unordered units may each add whole lines")
+    .many()
+    .not_yet("order the units that write the file with `after`, or let a first unit make the skeleton");
+static DERIVED: NodeSpec =
+    node("derived", PATTERNS, "files that a command makes anew after patches are applied")
+        .many()
+        .children(&[&RUN, &SHELL])
+        .not_yet("let one unit write the file, and order the others with `after`");
+static DISCARD: NodeSpec = node("discard", PATTERNS, "files that are removed before the scope is checked")
+    .many()
+    .not_yet("have git ignore them, or list them in `writes`");
+static FEATURE: NodeSpec = node("feature", ID, "what is to be built, as gates of units")
+    .properties(&[TITLE, property("base", Type::Text, "the branch to start from")])
+    .children(&[
+        &GOAL,
+        &SOURCE,
+        &REQUIREMENT,
+        &PROTECT,
+        &SHARED,
+        &DERIVED,
+        &DISCARD,
+        &RULES,
+        &BUDGET,
+        &DEFAULTS,
+        &GATE,
+        &UNIT,
+        &MANUAL,
+        &USE,
+    ]);
+static TEMPLATE: NodeSpec = node("template", ID, "units to be expanded by `use`")
+    .many()
+    .children(&[&PARAM, &UNIT, &MANUAL])
+    .not_yet("write the units out");
+
+// What loop.kdl defines.
+
+static ARGS: NodeSpec = node(
+    "args",
+    takes(&[argument("an argument", Type::Argv)], 1, true),
+    "further arguments, after those that the back end needs",
+)
+.many();
+static ENV: NodeSpec = node("env", VARIABLES, "environment variables that it may see").many();
+static AGENT: NodeSpec = node("agent", ID, "who can do the work of units")
+    .many()
+    .properties(&[
+        property(
+            "via",
+            Type::Word(&[
+                word("claude"),
+                word("command"),
+                later("codex", "start it from a script of yours, with `via=command`"),
+            ]),
+            "how it is started",
+        )
+        .required(),
+        MODEL,
+        EFFORT_PROPERTY,
+    ])
+    .children(&[&RUN, &ARGS, &ENV]);
+static REVIEWER: NodeSpec = node("reviewer", ID, "an agent that judges results")
+    .many()
+    .properties(&[
+        AGENT_PROPERTY,
+        property(
+            "blocks",
+            Type::Word(&[word("minor"), word("major"), word("critical")]),
+            "from which weight on",
+        ),
+    ])
+    .children(&[&PROMPT])
+    .not_yet("check results with a verifier, or ask a person with `manual`");
+static PARAM: NodeSpec =
+    node("param", ID, "a value that a use may give; `${name}` stands for it").many().properties(&[
+        property("type", PARAM_TYPE, "text (default), name, path, glob, number or list"),
+        property("default", Type::Value, "without one, each use must give it"),
+    ]);
+static TOOL: NodeSpec = node("tool", COMMAND, "a command whose output is part of the key").many();
+static VERIFIER_NEEDS: NodeSpec = node("needs", VERIFIERS, "verifiers that must have passed before")
+    .many()
+    .not_yet("put both commands into one `shell`");
+static VERIFIER_WRITES: NodeSpec = node("writes", PATTERNS, "what the verifier may write")
+    .many()
+    .not_yet("leave it out; it runs on a copy of its own, and what it writes is dropped");
+static KNOWN_FAILURE: NodeSpec = node(
+    "known-failure",
+    takes(&[argument("a failure's id", Type::Text)], 1, false),
+    "a failure that is known",
+)
+.many()
+.properties(&[
+    property("reason", Type::Text, "why it is let pass").required(),
+    property("expires", Type::Text, "until when: `2027-01-31`"),
+])
+.not_yet("leave that test out in the verifier's command");
+static VERIFIER_NODE: NodeSpec = node("verifier", ID, "a command that judges a tree")
+    .many()
+    .properties(&[
+        property(
+            "tier",
+            Type::Word(&[word("narrow"), word("broad")]),
+            "narrow: for each unit; broad: at gates only",
+        ),
+        property("cwd", Type::Path, "the directory to run in").not_yet("begin a `shell` with `cd`"),
+        property(
+            "isolation",
+            Type::Word(&[word("enforce"), word("observe"), word("off")]),
+            "how `inputs` are held",
+        )
+        .not_yet("leave it out; the whole tree is in the key"),
+    ])
+    .children(&[
+        &PARAM,
+        &VERIFIER_NEEDS,
+        &RUN,
+        &SHELL,
+        &INPUTS,
+        &VERIFIER_WRITES,
+        &ENV,
+        &TOOL,
+        &TIMEOUT,
+        &EXIT,
+        &STDOUT,
+        &KNOWN_FAILURE,
+    ]);
+static SANDBOX: NodeSpec = node(
+    "sandbox",
+    takes(&[argument("agent or verifier", Type::Word(&[word("agent"), word("verifier")]))], 1, false),
+    "what agents or verifiers may reach",
+)
+.many()
+.properties(&[
+    property(
+        "mode",
+        Type::Word(&[word("required"), word("best-effort"), word("off")]),
+        "what happens without one",
+    ),
+    property(
+        "network",
+        Type::Word(&[word("deny"), word("hosts"), word("allow")]),
+        "which hosts it may reach",
+    ),
+])
+.children(&[&SANDBOX_HOSTS, &SANDBOX_READ, &SANDBOX_WRITE])
+.not_yet("leave it out; agents and verifiers are confined as far as the machine allows");
+static SANDBOX_HOSTS: NodeSpec =
+    node("hosts", takes(&[argument("a host", Type::Text)], 1, true), "hosts that it may reach").many();
+static SANDBOX_READ: NodeSpec =
+    node("read", takes(&[argument("a path", Type::Text)], 1, true), "paths outside that it may read").many();
+static SANDBOX_WRITE: NodeSpec =
+    node("write", takes(&[argument("a path", Type::Text)], 1, true), "paths outside that it may write")
+        .many();
+static WORKTREE: NodeSpec =
+    node("worktree", NONE, "how a new worktree is made ready").children(&[&PREPARE, &SHARE]);
+static PREPARE: NodeSpec = node("prepare", COMMAND, "a command, once in each new worktree");
+static SHARE: NodeSpec = node(
+    "share",
+    takes(&[argument("a path", Type::Path)], 1, true),
+    "ignored paths that each worktree gets as a copy of the prepared ones",
+)
+.many();
+static LINT: NodeSpec =
+    node("lint", takes(&[argument("a rule", Type::Name)], 1, false), "sets a rule's level")
+        .many()
+        .properties(&[
+            property("level", LEVEL, "allow, warn or deny").required(),
+            property("reason", Type::Text, "why it is lowered"),
+        ]);
+static PROJECT: NodeSpec = node("project", ID, "what all plans of the repository share")
+    .properties(&[property("base", Type::Text, "the branch that features start from")])
+    .children(&[
+        &PROTECT,
+        &RULES,
+        &BUDGET,
+        &AGENT,
+        &REVIEWER,
+        &DEFAULTS,
+        &SANDBOX,
+        &WORKTREE,
+        &VERIFIER_NODE,
+        &LINT,
+    ]);
+
+/// The root of a `*.loop.kdl` file.
+pub static PLAN_FILE: NodeSpec = node("a plan", NONE, "a feature's plan, or verifiers and agents to import")
+    .children(&[&IMPORT, &TEMPLATE, &FEATURE, &VERIFIER_NODE, &AGENT, &REVIEWER]);
+/// The root of `loop.kdl`.
+pub static PROJECT_FILE: NodeSpec =
+    node("loop.kdl", NONE, "what the repository's plans share").children(&[&IMPORT, &PROJECT]);
+
+/// Every pair of parent and node in the table, parents first; each parent once.
+pub fn places() -> Vec<(&'static NodeSpec, &'static NodeSpec)> {
+    let mut parents: Vec<&'static NodeSpec> = vec![&PLAN_FILE, &PROJECT_FILE];
+    let mut found = Vec::new();
+    let mut next = 0;
+    while let Some(&parent) = parents.get(next) {
+        next += 1;
+        for &child in parent.children {
+            found.push((parent, child));
+            if !child.children.is_empty() && !parents.iter().any(|known| std::ptr::eq(*known, child)) {
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// The nodes of this version in which a node called `name` may stand, without repetition.
+pub fn parents_of(name: &str) -> Vec<&'static str> {
+    let mut found: Vec<&'static str> = Vec::new();
+    for (parent, child) in places() {
+        if child.name == name && parent.since == Since::Now && !found.contains(&parent.name) {
+            found.push(parent.name);
+        }
+    }
+    found
+}

@@ -3,9 +3,19 @@
 //! Does not know which nodes a plan may hold, nor what any name means.
 //! Source: KDL 2.0.1 specification.
 
+mod braces;
 mod decode;
+mod entries;
 mod lexer;
+mod mistakes;
+mod numbers;
 mod parser;
+mod strings;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
 
 pub use decode::decode;
 pub use parser::{Parsed, parse};

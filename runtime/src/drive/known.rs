@@ -150,7 +150,7 @@ impl Known {
             if known {
                 continue;
             }
-            let patch = crate::patch::diff(&repository.tree(parent)?, &repository.tree(&commit.id)?);
+            let Ok(patch) = crate::patch::diff(&repository.tree(parent)?, &repository.tree(&commit.id)?) else { continue };
             let claim = self.claims.entry(unit.clone()).or_insert_with(|| Claim { key: String::new(), output: BTreeMap::new() });
             claim.key = key;
             for change in patch.changes {

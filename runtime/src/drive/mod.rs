@@ -84,6 +84,8 @@ pub(crate) struct Run {
     tools: RefCell<BTreeMap<Vec<String>, loop_compiler::graph::Tool>>,
     /// Reasons to end with something else than the schedule says.
     verdict: Cell<ExitCode>,
+    /// Held while the prepared worktree is made.
+    preparing: tokio::sync::Mutex<()>,
     /// Money reserved by attempts that are under way, in micro-dollars.
     reserved: Cell<u64>,
 }
@@ -96,6 +98,11 @@ impl Blobs for Store {
     fn get(&self, digest: &Sha256) -> std::io::Result<Vec<u8>> {
         Store::get(self, digest).map_err(std::io::Error::other)
     }
+}
+
+/// RFC 8785 bytes of a record's object.
+fn jcs(value: &impl serde::Serialize) -> Result<Vec<u8>, DriveError> {
+    crate::record::to_jcs(value).map_err(|error| DriveError::refused(ExitCode::Internal, format!("a record cannot be written: {error}")))
 }
 
 /// Reads a JSON object from the store.

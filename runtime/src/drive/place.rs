@@ -109,6 +109,18 @@ impl Places {
         Ok(export(repository, tree, &place.worktree, blobs)?)
     }
 
+    /// Gives the place private copies of `paths` from a prepared worktree. Never links: what is written in one place
+    /// must not reach another.
+    pub fn share(&self, prepared: &Utf8Path, place: &Place, paths: &[String]) -> Result<(), DriveError> {
+        for path in paths {
+            let (from, to) = (prepared.join(path), place.worktree.join(path));
+            if from.symlink_metadata().is_ok() && to.symlink_metadata().is_err() {
+                copy_tree(&from, &to).map_err(DriveError::io(format!("copy {from} to {to}")))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The private repository of an attempt.
     pub fn checkout(
         &self, place: &Place, repository: &Repository, tree: &Tree, head: &ObjectId, blobs: &dyn Blobs,
@@ -177,4 +189,37 @@ impl Places {
             program: crate::process::ShimProgram::Current,
         }
     }
+}
+
+/// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.
+fn copy_tree(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut open = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = open.pop() {
+        let metadata = from.symlink_metadata()?;
+        if metadata.is_symlink() {
+            std::os::unix::fs::symlink(from.read_link()?, &to)?;
+        } else if metadata.is_dir() {
+            std::fs::create_dir_all(&to)?;
+            for entry in from.read_dir_utf8()? {
+                let name = entry?.file_name().to_owned();
+                open.push((from.join(&name), to.join(&name)));
+            }
+        } else if metadata.is_file() {
+            copy_file(&from, &to, &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Utf8Path, to: &Utf8Path, metadata: &std::fs::Metadata) -> std::io::Result<()> {
+    let mut source = std::fs::File::open(from)?;
+    let mut target = std::fs::File::create_new(to)?;
+    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+        std::io::copy(&mut source, &mut target)?;
+    }
+    target.set_permissions(metadata.permissions())?;
+    target.set_times(std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?))
 }

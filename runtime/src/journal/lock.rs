@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
+use crate::fault::ExitCode;
 
 /// Who holds a lock, as it said itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +39,26 @@ pub enum LockError {
     Io { action: &'static str, path: Utf8PathBuf, source: io::Error },
 }
 
+impl LockError {
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            LockError::Held { .. } => ExitCode::Locked,
+            LockError::Network { .. } | LockError::Io { .. } => ExitCode::Environment,
+        }
+    }
+}
+
 fn holder_text(holder: Option<&Holder>) -> String {
     match holder {
-        Some(Holder { pid, host, .. }) => format!(" (process {pid} on {host})"),
+        Some(Holder { pid, host, since_ms, .. }) => {
+            let seconds = durable::wall_ms().saturating_sub(*since_ms) / 1000;
+            let since = match seconds {
+                0..120 => format!("{seconds} seconds"),
+                120..7200 => format!("{} minutes", seconds / 60),
+                _ => format!("{} hours", seconds / 3600),
+            };
+            format!(" (process {pid} on {host}, for {since})")
+        }
         None => String::new(),
     }
 }
@@ -151,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_second_one_learns_who_holds_it() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let first = BranchLock::take(root, "loop/FEAT-1").unwrap();
         let Err(LockError::Held { branch, holder: Some(holder) }) = BranchLock::take(root, "loop/FEAT-1")

@@ -126,6 +126,10 @@ impl Reader {
             lines.push(line);
             rest = after;
         }
+        // An append that was cut never has a whole line and then another byte than its end.
+        if rest.split_last().is_some_and(|(_, line)| is_whole(line)) {
+            return Err(self.corrupt(&name, self.lines + 1, Damage::Ending));
+        }
         let torn = Torn { file: path, offset: self.offset, bytes: rest.len() as u64 };
         Ok((!rest.is_empty()).then_some(torn))
     }
@@ -185,6 +189,11 @@ fn split(line: &[u8]) -> Option<(Sha256, &[u8], Sha256)> {
     let (prev, rec) = body.split_at_checked(64)?;
     let rec = rec.strip_prefix(b"\",\"rec\":")?;
     Some((hex(prev)?, rec, hex(seal)?))
+}
+
+/// Does a line without its newline have its form, and the digest that it carries?
+fn is_whole(line: &[u8]) -> bool {
+    split(line).is_some_and(|(_, _, digest)| Sha256::of(&line[..line.len() - SEAL]) == digest)
 }
 
 fn hex(digits: &[u8]) -> Option<Sha256> {

@@ -54,8 +54,7 @@ pub(super) fn id(state_dir: &Utf8Path) -> Result<String, JournalError> {
     // worth a lock, because an id that is used once and then forgotten does no harm.
     let placed = match known {
         None => fs::hard_link(&temporary, &file),
-        Some(_) => fs::copy(&temporary, &temporary.with_extension("new"))
-            .and_then(|_| fs::rename(temporary.with_extension("new"), &file)),
+        Some(_) => fs::rename(&temporary, &file),
     };
     let _ = fs::remove_file(&temporary);
     match placed {
@@ -76,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_copied_clone_is_another_writer() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let (first, second) = (root.join("first"), root.join("second"));
         fs::create_dir(&first).unwrap();
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn processes_that_race_agree() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let ids: Vec<String> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| id(root).unwrap())).collect();

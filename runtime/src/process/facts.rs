@@ -29,6 +29,23 @@ pub fn process_start_time(pid: u32) -> Option<u64> {
     super::tree::stat(pid).map(|stat| stat.start)
 }
 
+/// Was this process started, directly or not, by a command that runs under a shim? An agent must not approve its own
+/// work. (Inside a sandbox nothing above it can be seen; the journal cannot be reached there either.)
+pub fn descends_from_shim() -> bool {
+    let all = super::tree::all();
+    let mut pid = std::process::id();
+    // Bounded: the reading may be torn.
+    for _ in 0..=all.len() {
+        let Some(stat) = all.get(&pid) else { return false };
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if words.split(|&byte| byte == 0).nth(1) == Some(super::shim::SHIM.as_bytes()) {
+            return true;
+        }
+        pid = stat.parent;
+    }
+    false
+}
+
 /// Where a program is: `name` itself if it has a `/`, else the first executable of that name in `path` (colons
 /// between directories, as in `PATH`; empty and relative entries are skipped, because what they name depends on
 /// the working directory).
@@ -71,5 +88,6 @@ mod tests {
         assert_eq!(boot_id().len(), 36);
         assert!(boot_time_ms() > 0);
         assert!(!host_name().is_empty());
+        assert!(!descends_from_shim());
     }
 }

@@ -14,16 +14,20 @@ use camino::Utf8PathBuf;
 
 use crate::sandbox::Profile;
 
+mod cancel;
 mod capture;
 mod facts;
+mod left;
 mod run;
 mod shim;
 mod tree;
 mod wire;
 
+pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use capture::Captured;
-pub use facts::{boot_id, boot_time_ms, host_name, process_start_time, resolve_program};
-pub use run::{Cancel, CancelHandle, Shim, cancellation, wait_released};
+pub use facts::{boot_id, boot_time_ms, descends_from_shim, host_name, process_start_time, resolve_program};
+pub use left::{Left, end_left, wait_ended, wait_released};
+pub use run::Shim;
 pub use shim::shim_entry;
 pub use tree::processes_using;
 
@@ -38,7 +42,7 @@ pub struct CommandSpec {
     pub cwd: Utf8PathBuf,
     /// The whole environment: nothing is inherited.
     pub env: BTreeMap<String, OsString>,
-    /// Opened read-only: a regular file, or `/dev/null`. Nothing else can hang a reader less.
+    /// Opened read-only: a regular file, or `/dev/null`. Anything else is refused, because it might never end.
     pub stdin: Utf8PathBuf,
     pub limits: Limits,
     /// The attempt's lock file: it exists, and the shim holds a `flock` on it as long as anything runs.

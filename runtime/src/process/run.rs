@@ -9,110 +9,29 @@ use std::os::unix::process::CommandExt as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::FlockOperation;
-use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::cancel::{Cancel, Wish};
 use super::capture::{Captured, Collector};
+use super::left::end_without_shim;
 use super::shim::SHIM;
 use super::wire::{self, Report, Task};
-use super::{
-    CommandSpec, End, Limits, Observer, Outcome, ProcessError, ShimIdentity, ShimProgram, Stream, tree,
-};
+use super::{CommandSpec, End, Limits, Observer, Outcome, ProcessError, ShimIdentity, ShimProgram, Stream};
 use crate::sandbox::Containment;
 
 /// How long a shim may take to become ready: it only takes a free lock and opens a file.
 const READY: Duration = Duration::from_secs(20);
 
-/// How much longer than the grace a shim may take to end its tree before the executor does it.
-const ENDING: Duration = Duration::from_secs(6);
+/// How much longer than it should a shim may take to end its tree before the executor helps: it may be stopped, or
+/// the tree may be large. Both at it do no harm.
+const OVERDUE: Duration = Duration::from_millis(800);
 
 /// Between the end of the last process and the end of its output.
 const DRAIN: Duration = Duration::from_millis(200);
-
-/// Whoever may end a command. Dropping it cancels: nobody could do so later.
-#[derive(Debug)]
-pub struct CancelHandle(watch::Sender<Wish>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
-    GoOn,
-    Cancel,
-    Kill,
-}
-
-impl CancelHandle {
-    /// TERM, the grace, KILL.
-    pub fn cancel(&self) {
-        self.raise(Wish::Cancel);
-    }
-
-    /// KILL at once: the second Ctrl-C.
-    pub fn kill(&self) {
-        self.raise(Wish::Kill);
-    }
-
-    fn raise(&self, wish: Wish) {
-        self.0.send_if_modified(|now| {
-            let more = wish > *now;
-            *now = wish.max(*now);
-            more
-        });
-    }
-}
-
-/// What a running command listens to. Clones listen to the same handle.
-#[derive(Clone, Debug)]
-pub struct Cancel(Option<watch::Receiver<Wish>>);
-
-impl Cancel {
-    /// Nobody will cancel.
-    pub fn never() -> Cancel {
-        Cancel(None)
-    }
-
-    /// Has it been cancelled (or the handle dropped)?
-    pub fn is_cancelled(&self) -> bool {
-        self.wish() > Wish::GoOn
-    }
-
-    /// Ends when it has been cancelled.
-    pub async fn cancelled(&mut self) {
-        self.beyond(Wish::GoOn).await;
-    }
-
-    fn wish(&self) -> Wish {
-        match &self.0 {
-            None => Wish::GoOn,
-            Some(receiver) if receiver.has_changed().is_err() => (*receiver.borrow()).max(Wish::Cancel),
-            Some(receiver) => *receiver.borrow(),
-        }
-    }
-
-    /// Ends when more is wished than `wish`; never, if nobody can wish it any more.
-    async fn beyond(&mut self, wish: Wish) -> Wish {
-        if self.wish() > wish {
-            return self.wish();
-        }
-        let Some(receiver) = &mut self.0 else { return std::future::pending().await };
-        match receiver.wait_for(|now| *now > wish).await {
-            Ok(now) => *now,
-            Err(_) if wish < Wish::Cancel => Wish::Cancel,
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
-
-/// A handle and what listens to it.
-pub fn cancellation() -> (CancelHandle, Cancel) {
-    let (sender, receiver) = watch::channel(Wish::GoOn);
-    (CancelHandle(sender), Cancel(Some(receiver)))
-}
 
 /// A shim that is up: it holds the attempt's lock, and the command has not been started. Dropping it ends it.
 #[derive(Debug)]
@@ -125,7 +44,8 @@ pub struct Shim {
     stderr: ChildStdout,
     limits: Limits,
     containment: Containment,
-    cwd: camino::Utf8PathBuf,
+    lock: Utf8PathBuf,
+    cwd: Utf8PathBuf,
 }
 
 /// The program that becomes the shim: opened once, so that it is this very program also when its file has been
@@ -193,6 +113,7 @@ impl Shim {
             stderr: readable(stderr.into()).map_err(doing("cannot watch a pipe"))?,
             limits: spec.limits,
             containment: spec.profile.containment(),
+            lock: spec.lock.clone(),
             cwd: spec.cwd.clone(),
         };
         let ready = async {
@@ -220,8 +141,18 @@ impl Shim {
         mut observer: Option<Observer<'_>>,
         mut cancel: Cancel,
     ) -> Result<Outcome, ProcessError> {
-        let Shim { identity, mut child, mut orders, mut reports, stdout, stderr, limits, containment, cwd } =
-            self;
+        let Shim {
+            identity,
+            mut child,
+            mut orders,
+            mut reports,
+            stdout,
+            stderr,
+            limits,
+            containment,
+            lock,
+            cwd,
+        } = self;
         let started = Instant::now();
         let total = limits.total.map(|limit| started + limit);
         let mut last_output = started;
@@ -245,17 +176,17 @@ impl Shim {
                     Some(Report::Exited(code)) => {
                         let end = exit(containment, code);
                         ended.get_or_insert(end);
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Signaled(signal)) => {
                         ended.get_or_insert(End::Signaled(signal));
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Missing(why)) => ended = Some(End::NotFound(why)),
                     Some(Report::Refused(why)) => return Err(ProcessError::Refused(why)),
                     Some(Report::NoSandbox) => {
                         no_sandbox = true;
-                        overdue.get_or_insert(Instant::now() + ENDING);
+                        overdue.get_or_insert(Instant::now() + OVERDUE);
                     }
                     Some(Report::Empty(empty)) => tree_empty = Some(empty),
                     Some(Report::Ready | Report::Locked) => {}
@@ -267,7 +198,7 @@ impl Shim {
                     wish = more;
                     ended.get_or_insert(End::Cancelled);
                     let asked = if more == Wish::Kill { wire::KILL } else { wire::TERM };
-                    overdue.get_or_insert(Instant::now() + limits.grace + ENDING);
+                    overdue.get_or_insert(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, asked).await;
                 }
                 () = at(overdue) => break,
@@ -277,7 +208,7 @@ impl Shim {
                         continue;
                     }
                     ended = Some(End::TimedOut);
-                    overdue = Some(Instant::now() + limits.grace + ENDING);
+                    overdue = Some(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, wire::TERM).await;
                 }
                 () = at(idle), if running => {
@@ -286,7 +217,7 @@ impl Shim {
                         continue;
                     }
                     ended = Some(End::IdleTimedOut);
-                    overdue = Some(Instant::now() + limits.grace + ENDING);
+                    overdue = Some(Instant::now() + limits.grace + OVERDUE);
                     order(&mut orders, wire::TERM).await;
                 }
             }
@@ -295,7 +226,7 @@ impl Shim {
             Some(empty) => empty,
             None => {
                 ended.get_or_insert(End::ShimLost);
-                end_without_shim(&identity, containment, &cwd)
+                end_without_shim(identity, containment, &lock, &cwd).await
             }
         };
         // All writers are gone, so this ends at once; the bound is for those that could not be ended.
@@ -472,59 +403,15 @@ impl Drain {
     }
 }
 
-/// The shim is dead, stopped or stuck: ends what can still be told to be its own. Is nothing left?
-///
-/// Blocks for at most a few seconds. Under bubblewrap the kernel has done it already.
-fn end_without_shim(shim: &ShimIdentity, containment: Containment, cwd: &Utf8Path) -> bool {
-    let mut roots: Vec<u32> = vec![shim.pid];
-    tree::end(&roots, ENDING, || {});
-    if let Some(stuck) = tree::stat(shim.pid)
-        && stuck.start == shim.start
-    {
-        tree::signal(&stuck, Signal::KILL);
-    }
-    // Orphans of a dead shim belong to somebody else by now, but most are still of its session: its number is not
-    // given to another process as long as one of them lives.
-    for _ in 0..64 {
-        let left: Vec<tree::Stat> =
-            tree::all().into_values().filter(|stat| stat.session == shim.pid && !stat.is_dead()).collect();
-        if left.is_empty() {
-            break;
-        }
-        roots.extend(left.iter().map(|stat| stat.pid));
-        tree::end(&roots, ENDING, || {});
-        left.iter().for_each(|stat| tree::signal(stat, Signal::KILL));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    match containment {
-        Containment::Bwrap => true,
-        Containment::Shim => tree::processes_using(cwd).is_empty(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Waits until no shim holds the attempt's lock any more, at most so long; whether it came to that. A shim whose
-/// executor is gone ends by itself, so waiting is enough. A lock file that does not exist is free.
-///
-/// Unconfined, a shim that was itself killed may have left something: see [`super::processes_using`].
-pub async fn wait_released(lock: &Utf8Path, at_most: Duration) -> Result<bool, ProcessError> {
-    let cannot = || ProcessError::io(format!("cannot open the lock {lock}"));
-    let file = match File::open(lock) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(cannot()(error)),
-    };
-    let deadline = Instant::now() + at_most;
-    let mut pause = Duration::from_millis(2);
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(cannot()(error.into())),
-        }
+    #[test]
+    fn the_running_program_can_be_executed_through_its_descriptor() {
+        let program = shim_program(&ShimProgram::Current).expect("it is open");
+        assert!(program.starts_with("/proc/self/fd"));
+        let output = std::process::Command::new(program).arg("--list").output().expect("it runs");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("the_running_program_can_be_executed"));
     }
 }

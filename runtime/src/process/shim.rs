@@ -36,6 +36,9 @@ const AFTER_EXIT: Duration = Duration::from_millis(200);
 /// How long the end of the tree may take (processes in uninterruptible sleep do not end when they are told to).
 const END_TREE: Duration = Duration::from_secs(4);
 
+/// Between two tries to end processes that do not end.
+const UNENDING: Duration = Duration::from_secs(1);
+
 /// Runs the hidden subcommands of this program: `None` if the arguments name none of them. A binary's `main` calls
 /// it before anything else, as long as there is one thread and no open file.
 pub fn shim_entry() -> Option<ExitCode> {
@@ -60,18 +63,27 @@ fn run() -> ExitCode {
             return shim.refuse(&format!("cannot take the lock {}: {error}", task.lock.to_string_lossy()));
         }
     };
-    let stdin = match open_stdin(&task.stdin) {
+    // Whoever reads a last report may take the lock at once: it is given back before.
+    let stdin = match prepare(&task) {
         Ok(file) => file,
-        Err(why) => return shim.refuse(&format!("standard input {}: {why}", task.stdin.to_string_lossy())),
+        Err(why) => {
+            drop(lock);
+            return shim.refuse(&why);
+        }
     };
-    if !std::path::Path::new(&task.cwd).is_dir() {
-        return shim.refuse(&format!("the working directory {} does not exist", task.cwd.to_string_lossy()));
-    }
     shim.report(&Report::Ready);
     if shim.wait_for_go() {
         shim.go(&task, stdin, lock);
     }
     ExitCode::SUCCESS
+}
+
+/// What can be found wrong before GO.
+fn prepare(task: &Task) -> Result<File, String> {
+    if !std::path::Path::new(&task.cwd).is_dir() {
+        return Err(format!("the working directory {} does not exist", task.cwd.to_string_lossy()));
+    }
+    open_stdin(&task.stdin).map_err(|why| format!("standard input {}: {why}", task.stdin.to_string_lossy()))
 }
 
 /// The file must exist. `None`: somebody else has it.
@@ -123,6 +135,8 @@ impl Place {
         // Whoever started `loop` may have left descriptors open: the command gets none of them.
         close_from(3);
         let _ = rustix::process::setsid();
+        // Executed through a descriptor, it would be shown by that number.
+        let _ = std::fs::write("/proc/self/comm", "loop-shim");
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         // A crash dump of an agent's tool would hold its environment.
         let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
@@ -221,6 +235,7 @@ impl Place {
             Err(error) => {
                 let program = task.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
                 self.report(&Report::Missing(format!("{program}: {error}")));
+                drop(lock);
                 self.report(&Report::Empty(true));
                 return;
             }
@@ -228,11 +243,20 @@ impl Place {
         let mut watch = Watch { main, status: None };
         self.watch(&mut watch, confined, Duration::from_millis(task.grace_ms), status.as_ref());
         let had_ended = watch.status.is_some();
-        let empty = tree::end(&[own_pid()], END_TREE, || watch.reap());
+        let mut empty = tree::end(&[own_pid()], END_TREE, || watch.reap());
         if !had_ended {
             self.report_end(&watch, status.as_ref());
         }
-        self.report(&Report::Empty(empty));
+        if !empty {
+            self.report(&Report::Empty(false));
+        }
+        // As long as something is left the lock is held, whoever else has gone: no second agent starts.
+        while !empty {
+            std::thread::sleep(UNENDING);
+            empty = tree::end(&[own_pid()], END_TREE, || watch.reap());
+        }
+        drop(lock);
+        self.report(&Report::Empty(true));
     }
 
     /// Returns when it is time to end what is left of the tree.
@@ -416,8 +440,8 @@ fn signal_descriptor() -> std::io::Result<File> {
     }
 }
 
-/// The child gets the signal mask of a fresh process, and KILL when the shim dies.
-#[expect(unsafe_code, reason = "both can be done only between fork and exec")]
+/// The child gets the signal mask and dispositions of a fresh process, and KILL when the shim dies.
+#[expect(unsafe_code, reason = "these can be done only between fork and exec")]
 fn die_with_this_process(command: &mut Command) {
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls, no allocation, and no locks.
@@ -426,6 +450,10 @@ fn die_with_this_process(command: &mut Command) {
             let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(set.as_mut_ptr());
             libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
+            // What `loop` was told to ignore (`nohup`) is no matter of the command's.
+            for signal in 1..=libc::SIGRTMAX() {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             // It died before the call above.
             if libc::getppid().unsigned_abs() != parent {

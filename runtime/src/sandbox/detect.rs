@@ -45,7 +45,7 @@ impl Detected {
 }
 
 /// The best containment that works, or `prefer` if that is given and works. `program` is a program whose `main`
-/// calls [`crate::process::shim_entry`] first: it is run inside the sandbox as the one who tries to break out.
+/// calls `shim_entry` first: it is run inside the sandbox as the one who tries to break out.
 /// The self-test runs once in a process.
 pub fn detect(prefer: Option<Containment>, program: &Utf8Path) -> Detected {
     static TESTED: OnceLock<Detected> = OnceLock::new();
@@ -57,7 +57,7 @@ pub fn detect(prefer: Option<Containment>, program: &Utf8Path) -> Detected {
 
 fn try_bwrap(program: &Utf8Path) -> Detected {
     let path = std::env::var("PATH").unwrap_or_default();
-    let Some(bwrap) = crate::sandbox::detect::find(&path) else {
+    let Some(bwrap) = find(&path) else {
         return Detected::unconfined(
             "bubblewrap is not installed (Debian, Ubuntu: `apt install bubblewrap`)",
         );
@@ -69,9 +69,20 @@ fn try_bwrap(program: &Utf8Path) -> Detected {
         reasons.push(format!("bubblewrap 0.8 or newer is needed, and {bwrap} is {found}"));
     } else {
         reasons.extend(self_test(&bwrap, program));
+        if !reasons.is_empty() && is_one("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") {
+            reasons.push(
+                "this system lets only programs with an AppArmor profile make user namespaces, and bubblewrap \
+                 needs one"
+                    .to_owned(),
+            );
+        }
     }
     let containment = if reasons.is_empty() { Containment::Bwrap } else { Containment::Shim };
     Detected { containment, bwrap: Some(bwrap), bwrap_version: version, reasons }
+}
+
+fn is_one(setting: &str) -> bool {
+    std::fs::read_to_string(setting).is_ok_and(|text| text.trim() == "1")
 }
 
 fn find(path: &str) -> Option<Utf8PathBuf> {
@@ -163,7 +174,7 @@ fn run(line: &[std::ffi::OsString]) -> Result<String, String> {
 const PROBE: &str = "__probe";
 
 /// The program inside: tries each forbidden thing and prints those it could do. `None`: the arguments ask for
-/// something else. Called by [`crate::process::shim_entry`].
+/// something else. `shim_entry` calls it.
 pub fn probe_entry(arguments: &[String]) -> Option<ExitCode> {
     let [command, worktree, secret, port] = arguments else { return None };
     if command != PROBE {
@@ -202,4 +213,32 @@ pub fn probe_entry(arguments: &[String]) -> Option<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert_eq!(minor("0.8.0"), Some((0, 8)));
+        assert_eq!(minor("0.11.0"), Some((0, 11)));
+        assert!(minor("0.11") > minor("0.8"));
+        assert_eq!(minor("unknown"), None);
+        assert_eq!(minor("1"), None);
+    }
+
+    #[test]
+    fn a_program_that_cannot_probe_is_no_proof() {
+        let Some(bwrap) = find("/usr/bin") else { return };
+        let reasons = self_test(&bwrap, Utf8Path::new("/bin/true"));
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(reasons[0].starts_with("the sandbox's self-test could not run"), "{reasons:?}");
+    }
+
+    #[test]
+    fn other_arguments_are_not_taken_for_the_probes() {
+        assert!(probe_entry(&[]).is_none());
+        assert!(probe_entry(&["exec".into(), "a".into(), "b".into(), "1".into()]).is_none());
+    }
 }

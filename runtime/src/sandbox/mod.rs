@@ -236,3 +236,94 @@ impl Profile {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn confined() -> Profile {
+        Profile { level: Level::Bwrap("/usr/bin/bwrap".into()), ..Profile::none() }
+    }
+
+    fn line(profile: &Profile) -> Vec<String> {
+        let argv = ["sh".into(), "-c".into(), "true".into()];
+        let words = profile.wrap(&argv, Utf8Path::new("/work"), Some(&DESCRIPTORS));
+        words.into_iter().map(|word| word.into_string().expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn the_digest_is_over_what_is_allowed_and_not_over_paths() {
+        let one =
+            confined().with("/a/1", Access::Write, Role::Worktree).with("/o", Access::Read, Role::Objects);
+        let two =
+            confined().with("/x", Access::Read, Role::Objects).with("/a/2", Access::Write, Role::Worktree);
+        assert_eq!(one.digest(), two.digest());
+        let digests = [
+            one.digest(),
+            Profile { network: false, ..one.clone() }.digest(),
+            Profile { nested: false, ..one.clone() }.digest(),
+            Profile { level: Level::None, ..one.clone() }.digest(),
+            one.clone().with("/h", Access::Hidden, Role::Secret).digest(),
+            confined()
+                .with("/a/1", Access::Read, Role::Worktree)
+                .with("/o", Access::Read, Role::Objects)
+                .digest(),
+        ];
+        let distinct: std::collections::BTreeSet<&String> = digests.iter().collect();
+        assert_eq!(distinct.len(), digests.len());
+    }
+
+    #[test]
+    fn the_fixed_hardening_is_always_there() {
+        for profile in [confined(), Profile { network: false, nested: false, ..confined() }] {
+            let line = line(&profile);
+            let has = |words: &[&str]| line.windows(words.len()).any(|window| window == words);
+            for words in [
+                &["--unshare-user"][..],
+                &["--unshare-pid"],
+                &["--uid", "1000"],
+                &["--cap-drop", "ALL"],
+                &["--new-session"],
+                &["--die-with-parent"],
+                &["--ro-bind", "/proc/sys", "/proc/sys"],
+                &["--tmpfs", "/tmp"],
+                &["--chdir", "/work"],
+                &["--", "sh", "-c", "true"],
+            ] {
+                assert!(has(words), "{words:?} in {line:?}");
+            }
+            assert_eq!(has(&["--unshare-net"]), !profile.network);
+            assert_eq!(has(&["--disable-userns"]), !profile.nested);
+            for hidden in ["/etc/shadow", "/etc", "/run", "/root", "/home", "/var", "/sys", "/"] {
+                assert!(!line.iter().any(|word| word == hidden), "{hidden}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_sandbox_the_command_line_is_the_commands_own() {
+        assert_eq!(line(&Profile::none()), ["sh", "-c", "true"]);
+    }
+
+    #[test]
+    fn outer_mounts_come_first_and_the_most_restrictive_holds() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let outer = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        let (inner, twice) = (outer.join("inner"), outer.join("twice"));
+        std::fs::create_dir(&inner).expect("new");
+        std::fs::create_dir(&twice).expect("new");
+        let profile = confined()
+            .with(&twice, Access::Hidden, Role::Secret)
+            .with(&inner, Access::Read, Role::GitDir)
+            .with(outer, Access::Write, Role::Worktree)
+            .with(&twice, Access::Write, Role::Worktree)
+            .with(outer.join("missing"), Access::Read, Role::Credential);
+        let line = line(&profile);
+        let at = |words: &[&str]| line.windows(words.len()).position(|window| window == words);
+        let outer_at = at(&["--bind", outer.as_str(), outer.as_str()]).expect("writable");
+        assert!(at(&["--ro-bind", inner.as_str(), inner.as_str()]).is_some_and(|inner| inner > outer_at));
+        assert!(at(&["--tmpfs", twice.as_str(), "--remount-ro"]).is_some_and(|twice| twice > outer_at));
+        assert!(at(&["--bind", twice.as_str(), twice.as_str()]).is_none());
+        assert!(!line.iter().any(|word| word.ends_with("missing")));
+    }
+}

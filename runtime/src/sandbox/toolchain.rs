@@ -24,26 +24,30 @@ pub struct Toolchain {
 /// (empty: all of it).
 struct Home {
     variable: &'static str,
-    default: &'static str,
+    default: Option<&'static str>,
     parts: &'static [&'static str],
 }
 
 const HOMES: &[Home] = &[
-    Home { variable: "RUSTUP_HOME", default: ".rustup", parts: &[] },
+    Home { variable: "RUSTUP_HOME", default: Some(".rustup"), parts: &[] },
     // `credentials.toml` stays outside.
-    Home { variable: "CARGO_HOME", default: ".cargo", parts: &["bin", "registry", "git", "config.toml"] },
-    Home { variable: "PYENV_ROOT", default: ".pyenv", parts: &[] },
-    Home { variable: "NVM_DIR", default: ".nvm", parts: &[] },
-    Home { variable: "VOLTA_HOME", default: ".volta", parts: &[] },
-    Home { variable: "FNM_DIR", default: ".local/share/fnm", parts: &[] },
-    Home { variable: "ASDF_DATA_DIR", default: ".asdf", parts: &[] },
-    Home { variable: "MISE_DATA_DIR", default: ".local/share/mise", parts: &[] },
-    Home { variable: "RBENV_ROOT", default: ".rbenv", parts: &[] },
-    Home { variable: "SDKMAN_DIR", default: ".sdkman", parts: &["candidates"] },
-    Home { variable: "BUN_INSTALL", default: ".bun", parts: &["bin", "install"] },
-    Home { variable: "GOPATH", default: "go", parts: &["bin", "pkg"] },
-    Home { variable: "GOROOT", default: "sdk/go", parts: &[] },
-    Home { variable: "JAVA_HOME", default: ".jdk", parts: &[] },
+    Home {
+        variable: "CARGO_HOME",
+        default: Some(".cargo"),
+        parts: &["bin", "registry", "git", "config.toml"],
+    },
+    Home { variable: "PYENV_ROOT", default: Some(".pyenv"), parts: &[] },
+    Home { variable: "NVM_DIR", default: Some(".nvm"), parts: &[] },
+    Home { variable: "VOLTA_HOME", default: Some(".volta"), parts: &[] },
+    Home { variable: "FNM_DIR", default: Some(".local/share/fnm"), parts: &[] },
+    Home { variable: "ASDF_DATA_DIR", default: Some(".asdf"), parts: &[] },
+    Home { variable: "MISE_DATA_DIR", default: Some(".local/share/mise"), parts: &[] },
+    Home { variable: "RBENV_ROOT", default: Some(".rbenv"), parts: &[] },
+    Home { variable: "SDKMAN_DIR", default: Some(".sdkman"), parts: &["candidates"] },
+    Home { variable: "BUN_INSTALL", default: Some(".bun"), parts: &["bin", "install"] },
+    Home { variable: "GOPATH", default: Some("go"), parts: &["bin", "pkg"] },
+    Home { variable: "GOROOT", default: None, parts: &[] },
+    Home { variable: "JAVA_HOME", default: None, parts: &[] },
 ];
 
 /// Read-only mounts for `PATH` entries outside the system's directories and for the known tools' homes, from the
@@ -55,7 +59,7 @@ pub fn toolchain_binds(env: &BTreeMap<String, OsString>) -> Toolchain {
     let mut toolchain = Toolchain::default();
     for tool in HOMES {
         let named = text(tool.variable).filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
-        let Some(root) = named.or_else(|| home.as_ref().map(|home| home.join(tool.default))) else {
+        let Some(root) = named.or_else(|| Some(home.as_ref()?.join(tool.default?))) else {
             continue;
         };
         if !root.is_dir() || is_too_wide(&root, home.as_deref()) {
@@ -76,6 +80,13 @@ pub fn toolchain_binds(env: &BTreeMap<String, OsString>) -> Toolchain {
         .filter(|path| !is_system(path) && path.exists())
         .map(|path| Mount { path, access: Access::Read, role: Role::Toolchain })
         .collect();
+    // Where cargo's home is inside the system's directories (container images), its tokens are as well.
+    if let Some(cargo) = toolchain.env.get("CARGO_HOME").and_then(|path| path.to_str()).map(Utf8Path::new)
+        && is_system(cargo)
+    {
+        let secret = |name| Mount { path: cargo.join(name), access: Access::Hidden, role: Role::Secret };
+        toolchain.mounts.extend(["credentials.toml", "credentials"].map(secret));
+    }
     toolchain
 }
 
@@ -126,4 +137,71 @@ fn is_too_wide(path: &Utf8Path, home: Option<&Utf8Path>) -> bool {
         || ["/home", "/root", "/tmp", "/run", "/var", "/opt", "/srv", "/mnt", "/media"]
             .contains(&path.as_str())
         || home.is_some_and(|home| home.starts_with(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(home: &Utf8Path, extra: &[(&str, &str)]) -> (Vec<String>, BTreeMap<String, OsString>) {
+        let mut env = BTreeMap::from([("HOME".to_owned(), OsString::from(home.as_str()))]);
+        env.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.into())));
+        let toolchain = toolchain_binds(&env);
+        let relative = |mount: Mount| {
+            assert_eq!((mount.access, mount.role), (Access::Read, Role::Toolchain));
+            mount.path.strip_prefix(home).unwrap_or(&mount.path).to_string()
+        };
+        (toolchain.mounts.into_iter().map(relative).collect(), toolchain.env)
+    }
+
+    #[test]
+    fn tools_are_found_and_homes_and_credentials_are_not_shown() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Utf8Path::from_path(dir.path()).expect("UTF-8").canonicalize_utf8().expect("it exists");
+        let paths = [
+            ".rustup/toolchains",
+            ".cargo/bin",
+            ".cargo/registry",
+            ".ssh",
+            ".local/bin",
+            ".local/share/t/1",
+            "bin",
+        ];
+        paths.iter().for_each(|path| std::fs::create_dir_all(home.join(path)).expect("new"));
+        std::fs::write(home.join(".cargo/credentials.toml"), "token").expect("new");
+        std::fs::write(home.join(".local/share/t/1/t"), "").expect("new");
+        std::fs::write(home.join(".local/share/secret"), "").expect("new");
+        std::os::unix::fs::symlink(home.join(".local/share/t/1/t"), home.join(".local/bin/t")).expect("new");
+        let path = format!("{home}/.local/bin:{home}/bin:{home}:/usr/bin:relative::/");
+        let (mounts, env) = found(&home, &[("PATH", &path)]);
+        assert_eq!(
+            mounts,
+            [".cargo/bin", ".cargo/registry", ".local/bin", ".local/share/t/1/t", ".rustup", "bin"]
+        );
+        assert_eq!(env.keys().map(String::as_str).collect::<Vec<_>>(), ["CARGO_HOME", "RUSTUP_HOME"]);
+        assert_eq!(env["CARGO_HOME"], home.join(".cargo").as_str());
+    }
+
+    #[test]
+    fn an_installation_outside_the_home_is_taken_whole() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = Utf8Path::from_path(dir.path()).expect("UTF-8").canonicalize_utf8().expect("it exists");
+        let prefix = root.join("node-20");
+        std::fs::create_dir_all(prefix.join("bin")).expect("new");
+        let (mounts, _) = found(&root.join("home"), &[("PATH", prefix.join("bin").as_str())]);
+        assert_eq!(mounts, [prefix.to_string(), prefix.join("bin").to_string()]);
+    }
+
+    #[test]
+    fn a_tools_home_that_is_a_home_directory_is_not_shown() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        for wide in [home.as_str(), "/", "/tmp", "relative"] {
+            assert_eq!(
+                found(home, &[("RUSTUP_HOME", wide), ("JAVA_HOME", wide)]).0,
+                Vec::<String>::new(),
+                "{wide}"
+            );
+        }
+    }
 }

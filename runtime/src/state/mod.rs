@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 pub use unit::{Accepted, Attempt, Block, Charge, Ending, Landing, LandingIntent, Unit, output};
 
 use crate::digest::{ObjectId, Sha256};
-use crate::record::{Actor, Event, Evidence, Record, RunStarted, Statement, Verdict, VerifyDone};
+use crate::record::{
+    Actor, Event, Evidence, FailureClass, Record, RunStarted, Statement, Verdict, VerifyDone,
+};
 
 /// A run, as it was started and perhaps ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,12 +223,28 @@ impl State {
                 let unit = self.units.entry(accepted.unit.clone()).or_default();
                 unit.block = None;
                 unit.round = seq + 1;
-                unit.accepted.push(Accepted { seq, time_ms, record: accepted.clone() });
+                unit.accepted.push(Accepted {
+                    seq,
+                    time_ms,
+                    unit: accepted.unit.clone(),
+                    key: accepted.key.clone(),
+                    manifest: accepted.manifest,
+                    result: accepted.result,
+                    empty: accepted.empty,
+                    attempt: accepted.attempt.clone(),
+                    landing: None,
+                });
             }
             Event::UnitBlocked(blocked) => {
                 let unit = self.units.entry(blocked.unit.clone()).or_default();
                 unit.round = seq + 1;
-                unit.block = Some(Block { seq, record: blocked.clone() });
+                unit.block = Some(Block {
+                    seq,
+                    key: blocked.key.clone(),
+                    policy: blocked.policy.clone(),
+                    reason: blocked.reason.clone(),
+                    class: blocked.class,
+                });
             }
             Event::LandIntent { feature: _, unit, branch, parent, commit, result } => {
                 self.intents.push(LandingIntent {
@@ -241,14 +259,17 @@ impl State {
             Event::Landed { feature: _, unit, branch, commit, result } => {
                 self.intents.retain(|intent| intent.commit != *commit);
                 let of_unit = self.units.entry(unit.clone()).or_default();
-                let accepted = of_unit.accepted.iter().rfind(|accepted| accepted.record.result == *result);
+                let accepted = of_unit.accepted.iter_mut().rfind(|accepted| accepted.result == *result);
                 let landing = Landing {
                     seq,
                     unit: unit.clone(),
                     branch: branch.clone(),
                     commit: commit.clone(),
                     result: *result,
-                    key: accepted.map(|accepted| accepted.record.key.clone()),
+                    key: accepted.map(|accepted| {
+                        accepted.landing = Some(commit.clone());
+                        accepted.key.clone()
+                    }),
                 };
                 of_unit.landings.push(landing.clone());
                 self.landings.push(landing);
@@ -354,6 +375,33 @@ impl State {
         self.sorted(|attempt| attempt.captured.is_some() && attempt.ending.is_none())
     }
 
+    /// The attempt for this key that was captured and not judged, with its captured manifest.
+    pub fn captured_unjudged(&self, unit: &str, key: &str) -> Option<(String, Sha256)> {
+        let attempt =
+            self.units.get(unit)?.captured_attempt().filter(|attempt| attempt.started.key == key)?;
+        Some((attempt.started.attempt.clone(), attempt.captured.as_ref()?.manifest))
+    }
+
+    /// The newest attempt for this key, with its captured manifest, if all that was wrong with it is its
+    /// scope: under a wider one it is adopted without an agent.
+    pub fn out_of_scope_patch(&self, unit: &str, key: &str) -> Option<(String, Sha256)> {
+        let failed = self.units.get(unit)?.adoptable(key)?;
+        let out_of_scope = failed.class == FailureClass::OutOfScope;
+        Some((failed.attempt.clone(), failed.captured.filter(|_| out_of_scope)?))
+    }
+
+    /// The unit's block, if it was for this key and this policy.
+    pub fn blocked(&self, unit: &str, key: &str, policy: &str) -> Option<&Block> {
+        self.units.get(unit)?.blocked_for(key, policy)
+    }
+
+    /// Every accepted result of the feature, oldest first.
+    pub fn accepted_in_order(&self) -> Vec<&Accepted> {
+        let mut accepted: Vec<&Accepted> = self.units.values().flat_map(|unit| &unit.accepted).collect();
+        accepted.sort_by_key(|accepted| accepted.seq);
+        accepted
+    }
+
     fn sorted(&self, wanted: impl Fn(&Attempt) -> bool) -> Vec<&Attempt> {
         let all = self.units.values().flat_map(|unit| &unit.attempts);
         let mut attempts: Vec<&Attempt> = all.filter(|attempt| wanted(attempt)).collect();
@@ -380,8 +428,13 @@ impl State {
         self.gates.get(id)
     }
 
+    /// Did a person finish this manual for this key?
+    pub fn manual_done(&self, unit: &str, key: &str) -> bool {
+        self.manual(unit, key).is_some()
+    }
+
     /// The newest record that a person finished this manual for this key.
-    pub fn manual_done(&self, unit: &str, key: &str) -> Option<&ManualDone> {
+    pub fn manual(&self, unit: &str, key: &str) -> Option<&ManualDone> {
         self.manuals.get(unit)?.iter().rfind(|done| done.key == key)
     }
 

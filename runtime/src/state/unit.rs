@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::{ObjectId, Sha256};
 use crate::patch::Entry;
-use crate::record::{
-    AttemptCaptured, AttemptFailed, AttemptStarted, ResultObject, UnitAccepted, UnitBlocked,
-};
+use crate::record::{AttemptCaptured, AttemptFailed, AttemptStarted, FailureClass, ResultObject};
 
 /// One call of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +38,18 @@ pub enum Ending {
 pub struct Accepted {
     pub seq: u64,
     pub time_ms: u64,
-    pub record: UnitAccepted,
+    pub unit: String,
+    pub key: String,
+    /// The key's manifest in the store.
+    pub manifest: Sha256,
+    /// The result object in the store.
+    pub result: Sha256,
+    /// There is nothing to land.
+    pub empty: bool,
+    /// `None`: no attempt made it, as when a claim was verified.
+    pub attempt: Option<String>,
+    /// The commit that it landed as.
+    pub landing: Option<ObjectId>,
 }
 
 /// A commit that is on the branch (step 12).
@@ -70,7 +79,11 @@ pub struct LandingIntent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     pub seq: u64,
-    pub record: UnitBlocked,
+    pub key: String,
+    pub policy: String,
+    /// Words for people.
+    pub reason: String,
+    pub class: FailureClass,
 }
 
 /// What an attempt cost, or holds reserved while it is open.
@@ -152,7 +165,7 @@ impl Unit {
     }
 
     /// The failures for this key, oldest first.
-    pub fn failures<'a, 'k>(&'a self, key: &'k str) -> impl DoubleEndedIterator<Item = &'a AttemptFailed> {
+    pub fn failures<'a>(&'a self, key: &str) -> impl DoubleEndedIterator<Item = &'a AttemptFailed> {
         self.attempts.iter().filter_map(Attempt::failure).filter(move |failed| failed.key == key)
     }
 
@@ -169,7 +182,7 @@ impl Unit {
         matches!((last.next(), last.next()), (Some(one), Some(two)) if one.signature == two.signature)
     }
 
-    fn round<'a, 'k>(&'a self, key: &'k str) -> impl DoubleEndedIterator<Item = &'a AttemptFailed> {
+    fn round<'a>(&'a self, key: &str) -> impl DoubleEndedIterator<Item = &'a AttemptFailed> {
         let attempts = self.attempts.iter().filter(|attempt| attempt.seq >= self.round);
         attempts.filter_map(Attempt::failure).filter(move |failed| failed.key == key && failed.counted)
     }
@@ -187,15 +200,13 @@ impl Unit {
 
     /// The newest accepted result for this key (step 9): nothing is dispatched again for it.
     pub fn accepted_for(&self, key: &str) -> Option<&Accepted> {
-        self.accepted.iter().rfind(|accepted| accepted.record.key == key)
+        self.accepted.iter().rfind(|accepted| accepted.key == key)
     }
 
     /// Accepted results that have something to land and did not (steps 9 to 11), oldest first. Whether they
     /// still hold is a question of today's keys.
     pub fn unlanded(&self) -> impl Iterator<Item = &Accepted> {
-        self.accepted
-            .iter()
-            .filter(|accepted| !accepted.record.empty && !self.has_landed(&accepted.record.result))
+        self.accepted.iter().filter(|accepted| !accepted.empty && accepted.landing.is_none())
     }
 
     /// Has this result landed?
@@ -221,7 +232,7 @@ impl Unit {
     /// The block, if it was for this key and this policy: it stays over later runs until one of them
     /// changes, or `--redo` starts an attempt.
     pub fn blocked_for(&self, key: &str, policy: &str) -> Option<&Block> {
-        self.block.as_ref().filter(|block| block.record.key == key && block.record.policy == policy)
+        self.block.as_ref().filter(|block| block.key == key && block.policy == policy)
     }
 }
 

@@ -124,3 +124,122 @@ fn commit_bytes(parent: &ObjectId, tree: &ObjectId, fields: &CommitFields, time_
     }
     format!("tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n\n{message}").into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::workspace::testing::{Memory, Scratch, snapshot};
+
+    fn fields(time_s: i64) -> CommitFields {
+        CommitFields {
+            author: Person { name: "Zo\u{eb} <x>".to_owned(), email: "zoe@example.com".to_owned() },
+            time_s,
+            message: with_trailers(
+                "Add \u{201c}it\u{201d}\n\nBody: not a trailer block\nmore text",
+                &[("Loop-Unit".to_owned(), "U1".to_owned()), ("Loop-Key".to_owned(), "a\nb".to_owned())],
+            ),
+        }
+    }
+
+    fn start() -> (Scratch, ObjectId, Tree) {
+        let scratch = Scratch::with(&[("a/b", "1"), ("a-b", "2"), ("c", "3")]);
+        let head = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        let mut tree = scratch.open().tree(&head).unwrap();
+        tree.files.insert(b"a/new".to_vec(), scratch.blobs.file(Mode::Executable, b"#!/bin/sh\n"));
+        tree.files.insert(b"odd \"name\"\n".to_vec(), scratch.blobs.file(Mode::File, b"odd"));
+        tree.files.insert(b"link".to_vec(), scratch.blobs.file(Mode::Symlink, b"a/new"));
+        tree.files.remove(b"c".as_slice());
+        (scratch, head, tree)
+    }
+
+    #[test]
+    fn git_accepts_the_commit_and_sees_what_was_meant() {
+        let (scratch, head, tree) = start();
+        let repository = scratch.open();
+        let before = snapshot(&scratch.root, ".git");
+        let commit = repository.land(&head, &tree, &fields(1_800_000_000), &scratch.blobs).unwrap();
+        assert_eq!(before, snapshot(&scratch.root, ".git"), "the checkout is untouched");
+        scratch.git(&["update-ref", "refs/heads/x", commit.as_str()]);
+        let report = scratch.git(&["fsck", "--strict", "--no-dangling"]);
+        assert_eq!(report, "");
+        let shown = scratch.git(&["log", "-1", "--format=%an|%ae|%at|%ct|%ai|%cn|%P", "x"]);
+        let time = "1800000000|1800000000|2027-01-15 08:00:00 +0000";
+        assert_eq!(shown, format!("Zo\u{eb} x|zoe@example.com|{time}|Zo\u{eb} x|{head}"));
+        let read = repository.commit(&commit).unwrap();
+        assert_eq!(
+            read.trailers(),
+            [("Loop-Unit", "U1"), ("Loop-Key", "a b")].map(|(k, v)| (k.into(), v.into()))
+        );
+        let by_git = scratch.git(&["log", "-1", "--format=%(trailers:only,unfold)", "x"]);
+        assert_eq!(by_git.trim_end(), "Loop-Unit: U1\nLoop-Key: a b");
+        assert_eq!(scratch.git(&["cat-file", "-p", "x:a/new"]), "#!/bin/sh");
+        assert_eq!(scratch.git(&["ls-tree", "-z", "--name-only", "x"]), "a-b\0a\0link\0odd \"name\"\n\0");
+    }
+
+    #[test]
+    fn the_id_is_the_same_in_any_clone_and_at_any_time() {
+        let (scratch, head, tree) = start();
+        let commit = scratch.open().land(&head, &tree, &fields(5), &scratch.blobs).unwrap();
+        assert_eq!(commit, scratch.open().land(&head, &tree, &fields(5), &scratch.blobs).unwrap());
+        let clone = scratch.root.parent().unwrap().join("clone");
+        scratch.git(&["clone", "-q", "--no-local", ".", clone.as_str()]);
+        let clone = Repository::discover(&clone).unwrap();
+        assert_eq!(commit, clone.land(&head, &tree, &fields(5), &scratch.blobs).unwrap());
+        // The parent is later than the acceptance: its time is taken.
+        assert_eq!(clone.commit(&commit).unwrap().time_s, 1_700_000_000);
+    }
+
+    #[test]
+    fn an_empty_name_and_a_nul_do_not_make_a_bad_commit() {
+        let (scratch, head, tree) = start();
+        let author = Person { name: " <> ".to_owned(), email: "\n".to_owned() };
+        let fields = CommitFields { author, time_s: -5, message: "a\0b".to_owned() };
+        let commit = scratch.open().land(&head, &tree, &fields, &scratch.blobs).unwrap();
+        scratch.git(&["update-ref", "refs/heads/x", commit.as_str()]);
+        scratch.git(&["fsck", "--strict"]);
+    }
+
+    #[test]
+    fn what_lands_survives_a_garbage_collection() {
+        let (scratch, head, mut tree) = start();
+        // A blob that is in the database, but held by nothing.
+        let loose = scratch.open().git.blob(b"loose").unwrap();
+        let mut file = scratch.blobs.file(Mode::File, b"loose");
+        assert_eq!(file.entry.object.0, loose.to_string());
+        file.content = None;
+        tree.files.insert(b"loose".to_vec(), file);
+        let commit = scratch.open().land(&head, &tree, &fields(5), &scratch.blobs).unwrap();
+        scratch.git(&["prune", "--expire=now", commit.as_str()]);
+        scratch.git(&["update-ref", "refs/heads/x", commit.as_str()]);
+        scratch.git(&["gc", "-q", "--prune=now"]);
+        scratch.git(&["fsck", "--strict"]);
+        assert_eq!(scratch.git(&["show", "x:loose"]), "loose");
+    }
+
+    #[test]
+    fn names_that_are_no_text_stay_untouched() {
+        let scratch = Scratch::empty();
+        scratch.write(b"dir/\xff\xfe", "raw");
+        let head = scratch.commit("raw");
+        let mut tree = scratch.open().tree(&head).unwrap();
+        tree.files.insert(b"new".to_vec(), scratch.blobs.file(Mode::File, b"new"));
+        let commit = scratch.open().land(&head, &tree, &fields(5), &scratch.blobs).unwrap();
+        let changed = scratch.git(&["diff", "--name-status", head.as_str(), commit.as_str()]);
+        assert_eq!(changed, "A\tnew");
+    }
+
+    #[test]
+    fn a_lost_or_changed_content_is_an_error_with_its_digest() {
+        let (scratch, head, tree) = start();
+        let empty = Memory::default();
+        let error = scratch.open().land(&head, &tree, &fields(5), &empty).unwrap_err();
+        assert!(matches!(error, WorkspaceError::Content { .. }), "{error}");
+        let mut wrong = tree.clone();
+        let digest = scratch.blobs.put(b"other").unwrap();
+        wrong.files.get_mut(b"a/new".as_slice()).unwrap().content = Some(digest);
+        let error = scratch.open().land(&head, &wrong, &fields(5), &scratch.blobs).unwrap_err();
+        assert!(matches!(error, WorkspaceError::ContentMismatch { .. }), "{error}");
+        assert_ne!(digest, Sha256::of(b"#!/bin/sh\n"));
+    }
+}

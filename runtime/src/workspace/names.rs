@@ -45,48 +45,123 @@ pub(super) fn fold(name: &str) -> String {
     name.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
-/// Whether following the link at `path` leaves the tree, or enters its `.git`, on any way that the kernel
-/// could take. `links` knows the targets of the tree's other links. A loop counts as leaving.
-pub(super) fn link_leaves<'a>(
-    path: &[u8],
+/// Where following the link at `path` ends, as a path of the tree (empty: its root); the end need not exist.
+/// `None` if some way that the kernel takes leaves the tree or enters its `.git`, or never ends. `links` knows
+/// the targets of the tree's other links.
+pub(super) fn link_end<'a>(
+    path: &'a [u8],
     target: &'a [u8],
     links: impl Fn(&[u8]) -> Option<&'a [u8]>,
-) -> bool {
+) -> Option<Vec<u8>> {
     let mut at: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     at.pop();
-    let mut at: Vec<Vec<u8>> = at.into_iter().map(<[u8]>::to_vec).collect();
     let mut ahead: Vec<&[u8]> = Vec::new();
-    if !follow(target, &mut ahead) {
-        return true;
-    }
+    follow(target, &mut ahead)?;
     let mut followed = 1;
     while let Some(part) = ahead.pop() {
         match part {
             b"" | b"." => {}
-            b".." => {
-                if at.pop().is_none() {
-                    return true;
-                }
-            }
-            name if is_dot_git(name) => return true,
+            b".." => drop(at.pop()?),
+            name if is_dot_git(name) => return None,
             name => {
-                at.push(name.to_vec());
+                at.push(name);
                 if let Some(target) = links(&at.join(&b'/')) {
                     followed += 1;
                     at.pop();
                     // The kernel gives up at 40 (path_resolution(7)).
-                    if followed > 40 || !follow(target, &mut ahead) {
-                        return true;
+                    if followed > 40 {
+                        return None;
                     }
+                    follow(target, &mut ahead)?;
                 }
             }
         }
     }
-    false
+    Some(at.join(&b'/'))
 }
 
-/// Puts the parts of a link's target before what is still ahead; `false` if the target is absolute.
-fn follow<'a>(target: &'a [u8], ahead: &mut Vec<&'a [u8]>) -> bool {
+/// Puts the parts of a link's target before what is still ahead; `None` if the target is absolute.
+fn follow<'a>(target: &'a [u8], ahead: &mut Vec<&'a [u8]>) -> Option<()> {
     ahead.extend(target.rsplit(|byte| *byte == b'/'));
-    !target.starts_with(b"/")
+    (!target.starts_with(b"/")).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_the_git_directory_is_known() {
+        let spellings = [
+            ".git",
+            ".GIT",
+            ".Git",
+            ".git.",
+            ".git ",
+            ".git. .",
+            "git~1",
+            "GIT~1",
+            ".g\u{200c}it",
+            "\u{feff}.git",
+            ".git::$INDEX_ALLOCATION",
+            "a\\.git",
+            ".git\\config",
+        ];
+        for name in spellings {
+            assert!(is_dot_git(name.as_bytes()), "{name:?}");
+        }
+        for name in [".gitignore", "git", "agit", ".git2", "x.git", "git~2", ".gi", ""] {
+            assert!(!is_dot_git(name.as_bytes()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn parts_that_mean_another_place_are_unwritable() {
+        for path in ["", "a//b", "/a", "a/", "..", "a/../b", "./a", "a/.git/config", "a\0b"] {
+            assert!(unwritable(path.as_bytes()).is_some(), "{path:?}");
+        }
+        for path in ["-a", " ", "a b", "\"", "\n", "\u{e9}", "...", "a\\b"] {
+            assert_eq!(unwritable(path.as_bytes()), None, "{path:?}");
+        }
+        assert_eq!(unwritable(b"\xff"), None);
+        assert!(unwritable(&[b'a'; 4096]).is_some());
+    }
+
+    #[test]
+    fn names_fold_by_case_and_by_composition() {
+        assert_eq!(fold("README"), fold("readme"));
+        assert_eq!(fold("\u{e9}"), fold("E\u{301}"));
+        assert_ne!(fold("a"), fold("b"));
+    }
+
+    fn leaves(path: &str, target: &str, others: &[(&str, &'static str)]) -> bool {
+        end(path, target, others).is_none()
+    }
+
+    fn end(path: &str, target: &str, others: &[(&str, &'static str)]) -> Option<String> {
+        let end = link_end(path.as_bytes(), target.as_bytes(), |at| {
+            let (_, target) = others.iter().find(|(path, _)| path.as_bytes() == at)?;
+            Some(target.as_bytes())
+        })?;
+        Some(String::from_utf8(end).unwrap())
+    }
+
+    #[test]
+    fn links_are_followed_as_the_kernel_would() {
+        assert!(!leaves("a", "b", &[]));
+        assert!(!leaves("a/b/c", "../../d", &[]));
+        assert!(!leaves("a", "missing/../x", &[]));
+        assert!(leaves("a", "/etc/passwd", &[]));
+        assert!(leaves("a", "..", &[]));
+        assert!(leaves("a/b", "../../x", &[]));
+        assert!(leaves("a", ".git/hooks", &[]));
+        assert!(leaves("a", "b/../.GIT", &[]));
+        // `d/..` is where `d` leads, not where it stands.
+        assert_eq!(end("a", "d/../x", &[("d", "e/f")]).as_deref(), Some("e/x"));
+        assert_eq!(end("p/a", "../d/g", &[("d", "e/f/.")]).as_deref(), Some("e/f/g"));
+        assert_eq!(end("p/a", "..", &[]).as_deref(), Some(""));
+        assert!(leaves("a", "d/../x", &[("d", ".")]));
+        assert!(leaves("a", "d/x", &[("d", "/etc")]));
+        assert!(leaves("a", "b", &[("b", "a"), ("a", "b")]));
+    }
 }

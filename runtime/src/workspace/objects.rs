@@ -144,7 +144,7 @@ pub(super) fn write_pack(
 ) -> Result<(), WorkspaceError> {
     let action = || WorkspaceError::git("make a pack of the new objects");
     let odb = git2::Odb::new().map_err(action())?;
-    drop(odb.add_new_mempack_backend(1).map_err(action())?);
+    odb.add_new_mempack_backend(1).map_err(action())?;
     let memory = git2::Repository::from_odb(odb).map_err(action())?;
     // An empty configuration: how a pack is made must not depend on the user's.
     memory.set_config(&git2::Config::new().map_err(action())?).map_err(action())?;
@@ -191,4 +191,94 @@ fn install(from: &Path, to: &Path, durability: Durability) -> io::Result<()> {
 
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::patch::{Entry, TreeFile};
+    use crate::workspace::testing::{Scratch, git};
+
+    #[test]
+    fn ids_are_those_of_git() {
+        let scratch = Scratch::with(&[("a", "text\n")]);
+        assert_eq!(blob_id(b"text\n").as_str(), scratch.git(&["rev-parse", "HEAD:a"]));
+        assert_eq!(tree_id(&Tree::default()).as_str(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+    }
+
+    #[test]
+    fn a_directory_sorts_as_if_its_name_ended_in_a_slash() {
+        // `a-b` < `a/` < `a0`, and `a.b` < `a/`, while as plain bytes `a` comes first.
+        let files = [("a/x", "1"), ("a-b", "2"), ("a.b", "3"), ("a0", "4"), ("A", "5"), ("b/c/d/e", "6")];
+        let scratch = Scratch::with(&files);
+        let head = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        let tree = scratch.open().tree(&head).unwrap();
+        assert_eq!(tree_id(&tree).as_str(), scratch.git(&["rev-parse", "HEAD^{tree}"]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_tree_has_the_id_that_git_gives_it(
+            names in proptest::collection::btree_set("[ab.0-]{1,3}(/[ab.0 \n\"\u{e9}-]{1,3}){0,3}", 0..12),
+        ) {
+            let mut tree = Tree::default();
+            let modes = [Mode::File, Mode::Executable, Mode::Symlink];
+            for (at, name) in names.into_iter().enumerate() {
+                let entry = Entry { mode: modes[at % 3], object: blob_id(name.as_bytes()) };
+                let dots = name.split('/').any(|part| part == "." || part == "..");
+                tree.files.insert(name.clone().into_bytes(), TreeFile { entry, content: None });
+                if dots || tree.clash().is_some() {
+                    tree.files.remove(name.as_bytes());
+                }
+            }
+            let scratch = Scratch::empty();
+            let rows: Vec<u8> = tree.files.iter().flat_map(|(path, file)| {
+                let row = format!("{} {}\t", octal(file.entry.mode), file.entry.object).into_bytes();
+                [row.as_slice(), path.as_slice(), b"\0"].concat()
+            }).collect();
+            let mut index = Command::new("git")
+                .args(["update-index", "-z", "--add", "--index-info"])
+                .current_dir(&scratch.root).stdin(Stdio::piped()).spawn().unwrap();
+            index.stdin.take().unwrap().write_all(&rows).unwrap();
+            prop_assert!(index.wait().unwrap().success());
+            let id = git(&scratch.root, &["write-tree", "--missing-ok"]);
+            prop_assert_eq!(tree_id(&tree).0, id);
+        }
+    }
+
+    #[test]
+    fn a_pack_is_read_by_git_and_written_twice_is_one() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let objects = || {
+            let bytes: Vec<Vec<u8>> = vec![b"one".to_vec(), vec![7; 100_000], Vec::new()];
+            let object = |bytes: Vec<u8>| NewObject { kind: ObjectType::Blob, id: blob_id(&bytes), bytes };
+            bytes.into_iter().map(object).collect::<Vec<_>>()
+        };
+        let (dir, top) = (scratch.root.join(".git/objects"), scratch.root.join(".git"));
+        for durability in [Durability::Synced, Durability::Unsynced] {
+            write_pack(&objects(), dir.as_std_path(), top.as_std_path(), durability).unwrap();
+        }
+        let mut found: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in dir.join("pack").read_dir_utf8().unwrap() {
+            let path = entry.unwrap().into_path();
+            *found.entry(path.extension().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        assert_eq!(found, BTreeMap::from([("idx".to_owned(), 1), ("pack".to_owned(), 1)]));
+        assert_eq!(scratch.git(&["cat-file", "blob", blob_id(b"one").as_str()]), "one");
+        scratch.git(&["fsck", "--strict"]);
+        assert_eq!(
+            fs::read_dir(&top)
+                .unwrap()
+                .filter(|e| { e.as_ref().unwrap().file_name().to_string_lossy().starts_with("pack-") })
+                .count(),
+            0,
+            "nothing is left behind"
+        );
+    }
 }

@@ -95,6 +95,11 @@ impl Repository {
 
     fn append_reflog(&self, name: &str, old: Option<&ObjectId>, new: &ObjectId, log: &str) -> io::Result<()> {
         let path = self.git_common_dir().join("logs").join(name);
+        let unwanted =
+            self.git.config().and_then(|config| config.get_bool("core.logAllRefUpdates")) == Ok(false);
+        if unwanted && !path.exists() {
+            return Ok(());
+        }
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
@@ -126,10 +131,15 @@ impl Repository {
         Ok(below.flatten().find_map(|r| r.name().ok().map(str::to_owned)))
     }
 
-    /// The worktree, the main one included, in which this branch is checked out, or is being rebased.
+    /// The worktree, the main one included, in which this branch is checked out, or is being
+    /// rebased or bisected.
     pub fn checked_out_in(&self, branch: &str) -> Option<Utf8PathBuf> {
         let common = self.git_common_dir();
-        let mut places = vec![(common.to_owned(), main_worktree(&self.git, common))];
+        let mut places = Vec::new();
+        // A bare repository may have worktrees; its own HEAD checks nothing out.
+        if self.git.config().and_then(|config| config.get_bool("core.bare")) != Ok(true) {
+            places.push((common.to_owned(), main_worktree(&self.git, common)));
+        }
         for entry in common.join("worktrees").read_dir_utf8().ok().into_iter().flatten().flatten() {
             let dir = entry.path().to_owned();
             let dot_git = fs::read_to_string(dir.join("gitdir")).unwrap_or_default();
@@ -139,11 +149,12 @@ impl Repository {
         let full = format!("refs/heads/{branch}");
         let holds = |file: Utf8PathBuf| {
             let text = fs::read_to_string(file).unwrap_or_default();
-            text.trim_end().trim_start_matches("ref: ") == full
+            let text = text.trim_end();
+            text.trim_start_matches("ref: ") == full || text == branch
         };
         places.sort();
         let (_, root) = places.into_iter().find(|(dir, _)| {
-            ["HEAD", "rebase-merge/head-name", "rebase-apply/head-name"]
+            ["HEAD", "rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"]
                 .iter()
                 .any(|file| holds(dir.join(file)))
         })?;
@@ -200,16 +211,16 @@ impl Lock {
         file.sync_all()
     }
 
-    /// Renames the lock onto the ref, and syncs the directories from the ref's up to `top`: some of them may
-    /// be new.
+    /// Renames the lock onto the ref, and syncs its directory; for a new ref all directories up to `top`,
+    /// because they may be new as well.
     fn commit(mut self, target: &Utf8Path, top: &Utf8Path) -> io::Result<()> {
+        let existed = target.is_file();
         remove_empty_dirs(target);
         fs::rename(&self.path, target)?;
         self.file = None;
-        for dir in target.ancestors().skip(1).take_while(|dir| dir.starts_with(top)) {
-            sync_dir(dir.as_std_path())?;
-        }
-        Ok(())
+        let dirs = target.ancestors().skip(1).take_while(|dir| dir.starts_with(top));
+        let new = if existed { 1 } else { usize::MAX };
+        dirs.take(new).try_for_each(|dir| sync_dir(dir.as_std_path()))
     }
 }
 
@@ -239,4 +250,169 @@ fn remove_empty_dirs(dir: &Utf8Path) {
     found.iter().rev().for_each(|dir| {
         fs::remove_dir(dir).ok();
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::workspace::testing::Scratch;
+
+    fn two() -> (Scratch, ObjectId, ObjectId) {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let first = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        scratch.write("a", "2");
+        let second = scratch.commit("second");
+        (scratch, first, second)
+    }
+
+    const NAME: &str = "refs/heads/loop/x";
+
+    #[test]
+    fn a_new_branch_is_made_and_then_moved() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.swap(NAME, None, &first, "made").unwrap(), Swap::Done);
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "moved\nhere").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), second.0);
+        assert_eq!(repository.branch("loop/x").unwrap(), Some(second));
+        assert_eq!(scratch.git(&["reflog", "show", "--format=%gs", "loop/x"]), "moved here\nmade");
+        scratch.git(&["fsck", "--strict"]);
+    }
+
+    #[test]
+    fn a_moved_ref_is_left_alone() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), Swap::Moved(None));
+        assert_eq!(repository.branch("loop/x").unwrap(), None);
+        repository.swap(NAME, None, &second, "").unwrap();
+        let moved = Swap::Moved(Some(second.clone()));
+        assert_eq!(repository.swap(NAME, None, &first, "").unwrap(), moved);
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), moved);
+        assert_eq!(repository.branch("loop/x").unwrap(), Some(second));
+        assert!(!scratch.root.join(".git/refs/heads/loop/x.lock").exists());
+    }
+
+    #[test]
+    fn packed_refs_are_seen_and_overridden() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        repository.swap(NAME, None, &first, "").unwrap();
+        scratch.git(&["pack-refs", "--all", "--prune"]);
+        assert!(!scratch.root.join(".git").join(NAME).exists());
+        assert_eq!(repository.swap(NAME, None, &second, "").unwrap(), Swap::Moved(Some(first.clone())));
+        assert_eq!(repository.swap(NAME, Some(&first), &second, "").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), second.0);
+    }
+
+    #[test]
+    fn of_many_at_once_one_wins() {
+        let (scratch, first, second) = two();
+        scratch.open().swap(NAME, None, &first, "").unwrap();
+        let done = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    if scratch.open().swap(NAME, Some(&first), &second, "").unwrap() == Swap::Done {
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(done.into_inner(), 1);
+    }
+
+    #[test]
+    fn directories_left_empty_do_not_stop_a_branch() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        fs::create_dir_all(scratch.root.join(".git/refs/heads/loop/x/old/deep")).unwrap();
+        assert_eq!(repository.swap(NAME, None, &first, "").unwrap(), Swap::Done);
+        assert_eq!(scratch.git(&["rev-parse", "loop/x"]), first.0);
+    }
+
+    #[test]
+    fn a_branch_in_the_way_is_named() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        scratch.git(&["branch", "loop"]);
+        for packed in [false, true] {
+            if packed {
+                scratch.git(&["pack-refs", "--all"]);
+            }
+            assert_eq!(repository.branch_name_blocked("loop/x").unwrap().as_deref(), Some("loop"));
+            let error = repository.swap(NAME, None, &first, "").unwrap_err();
+            assert!(
+                matches!(&error, WorkspaceError::RefBlocked { by, .. } if by == "refs/heads/loop"),
+                "{error}"
+            );
+        }
+        scratch.git(&["branch", "-m", "loop", "a/b"]);
+        assert_eq!(repository.branch_name_blocked("loop/x").unwrap(), None);
+        assert_eq!(repository.branch_name_blocked("a").unwrap().as_deref(), Some("a/b"));
+        assert_eq!(repository.branch_name_blocked("a/b").unwrap(), None, "the branch itself");
+    }
+
+    #[test]
+    fn a_foreign_lock_is_named_and_kept() {
+        let (scratch, first, _) = two();
+        let repository = scratch.open();
+        let lock = scratch.root.join(".git/refs/heads/loop/x.lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        fs::write(&lock, "").unwrap();
+        let error = repository.swap(NAME, None, &first, "").unwrap_err();
+        assert!(matches!(&error, WorkspaceError::RefLocked { lock: at, .. } if at == &lock), "{error}");
+        assert!(lock.exists());
+    }
+
+    #[test]
+    fn names_and_targets_are_checked() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        for name in ["refs/heads/../../config", "refs/heads/a..b", "HEAD", "refs/heads/a.lock", "refs/heads/"]
+        {
+            let error = repository.swap(name, None, &first, "").unwrap_err();
+            assert!(matches!(error, WorkspaceError::InvalidName { .. }), "{name}");
+        }
+        let nothing = ObjectId("1".repeat(40));
+        let error = repository.swap(NAME, None, &nothing, "").unwrap_err();
+        assert!(matches!(error, WorkspaceError::MissingObject { .. }));
+        scratch.git(&["symbolic-ref", NAME, "refs/heads/main"]);
+        let error = repository.swap(NAME, Some(&second), &first, "").unwrap_err();
+        assert!(matches!(error, WorkspaceError::SymbolicRef { .. }));
+        assert_eq!(repository.branch("main").unwrap(), Some(second));
+    }
+
+    #[test]
+    fn a_kept_commit_survives_garbage_collection() {
+        let (scratch, first, second) = two();
+        let repository = scratch.open();
+        repository.keep("run-1", &second).unwrap();
+        repository.keep("run-1", &second).unwrap();
+        scratch.git(&["reset", "-q", "--hard", first.as_str()]);
+        scratch.git(&["reflog", "expire", "--expire=now", "--all"]);
+        scratch.git(&["gc", "-q", "--prune=now"]);
+        scratch.git(&["cat-file", "-e", second.as_str()]);
+        repository.release_keep("run-1").unwrap();
+        repository.release_keep("run-1").unwrap();
+        assert_eq!(scratch.git(&["for-each-ref", "refs/loop"]), "");
+    }
+
+    #[test]
+    fn a_branch_checked_out_anywhere_is_found() {
+        let (scratch, ..) = two();
+        let repository = scratch.open();
+        assert_eq!(repository.checked_out_in("main").as_ref(), Some(&scratch.root));
+        assert_eq!(repository.checked_out_in("loop/x"), None);
+        let other = scratch.root.parent().unwrap().join("other");
+        scratch.git(&["worktree", "add", "-q", "-b", "loop/x", other.as_str()]);
+        assert_eq!(repository.checked_out_in("loop/x").as_ref(), Some(&other));
+        let there = Repository::discover(&other).unwrap();
+        assert_eq!(there.root(), other);
+        assert_eq!(there.git_common_dir(), repository.git_common_dir());
+        assert_eq!(there.current_branch().as_deref(), Some("loop/x"));
+        assert_eq!(there.checked_out_in("main").as_ref(), Some(&scratch.root));
+    }
 }

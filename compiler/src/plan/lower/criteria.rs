@@ -1,0 +1,122 @@
+//! Acceptance criteria, predicates and reasons to stop.
+//!
+//! Does not know whether every criterion is checked; that is for `check`.
+
+use super::Lowering;
+use super::paths::Negation;
+use crate::diagnostic::Diagnostic;
+use crate::glob::Pattern;
+use crate::plan::model::{By, Criterion, Predicate, PredicateKind, Stop};
+use crate::plan::names::Lookup;
+use crate::plan::read::{self, Node};
+use crate::syntax::Entry;
+
+impl Lowering<'_> {
+    pub(super) fn criterion(&mut self, node: Node) -> Criterion {
+        let by = node.property("by");
+        let predicates = self.predicates(node);
+        if by.is_none()
+            && node.has_block()
+            && node.file.document.children(node.id).next().is_none()
+            && !node.is_broken()
+        {
+            let found = Diagnostic::new("missing-argument", node.name_span(), "the block of `accept` checks nothing")
+                .at("its block is empty")
+                .help("write predicates into it (`exists`, `missing`, `matches`, `changed`, `unchanged`, `run`), or name a verifier with `by=`");
+            self.report(found);
+        }
+        Criterion {
+            text: node.text().unwrap_or("").to_owned(),
+            by: by.and_then(|entry| self.by(entry)).into_iter().collect(),
+            predicates,
+            check_stated: by.is_some() || node.has_block(),
+            span: node.head(),
+        }
+    }
+
+    /// What `by=` names: a verifier or a manual.
+    fn by(&mut self, entry: &Entry) -> Option<By> {
+        let name = read::name(entry)?;
+        let span = entry.value_span;
+        let verifier = self.verifier_names.get(name);
+        match (verifier, self.units.lookup(name)) {
+            (Some((_, defined)), Lookup::Found(unit)) if self.manuals[unit.0 as usize] => {
+                let manual = self.units.get(name).map_or(span, |(_, at)| at);
+                let found =
+                    Diagnostic::new("duplicate-id", span, format!("`{name}` is a verifier and a manual"))
+                        .at("which of the two?")
+                        .label(defined, "the verifier")
+                        .label(manual, "the manual")
+                        .help("give one of them another name");
+                self.report(found);
+                None
+            }
+            (Some((verifier, _)), _) => verifier.map(By::Verifier),
+            (None, Lookup::Found(unit)) if self.manuals[unit.0 as usize] => Some(By::Manual(unit)),
+            (None, Lookup::Found(_)) => {
+                let unit = self.units.get(name).map_or(span, |(_, at)| at);
+                let found = Diagnostic::new(
+                    "unknown-verifier",
+                    span,
+                    format!("`{name}` is a unit, and units do not judge"),
+                )
+                .at("neither a verifier nor a manual")
+                .label(unit, "the unit")
+                .help("`by=` names a verifier or a `manual`");
+                self.report(found);
+                None
+            }
+            (None, Lookup::Unusable) => None,
+            (None, Lookup::Unknown) if self.would_be_expanded(name) => None,
+            (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
+        }
+    }
+
+    pub(super) fn stop(&mut self, node: Node) -> Stop {
+        let predicates = self.predicates(node);
+        Stop {
+            text: node.text().unwrap_or("").to_owned(),
+            at_start: node.text_of("at") == Some("start"),
+            predicates,
+            span: node.head(),
+        }
+    }
+
+    /// The predicates of a block, the command last.
+    pub(super) fn predicates(&mut self, node: Node) -> Vec<Predicate> {
+        let mut predicates = Vec::new();
+        for child in node.children() {
+            let kind = match child.name() {
+                "exists" => PredicateKind::Exists(self.bare_patterns(child)),
+                "missing" => PredicateKind::Missing(self.bare_patterns(child)),
+                "changed" => PredicateKind::Changed(self.bare_patterns(child)),
+                "unchanged" => PredicateKind::Unchanged(self.bare_patterns(child)),
+                "matches" => {
+                    let path = child.argument(0).and_then(|entry| self.path(child.file, entry));
+                    let regex = child.argument(1).and_then(|entry| self.regex(entry));
+                    match (path, regex) {
+                        (Some(path), Some(regex)) => PredicateKind::Matches(path, regex),
+                        _ => continue,
+                    }
+                }
+                _ => continue,
+            };
+            let nothing = matches!(
+                &kind,
+                PredicateKind::Exists(all) | PredicateKind::Missing(all) | PredicateKind::Changed(all) | PredicateKind::Unchanged(all)
+                    if all.is_empty()
+            );
+            if !nothing {
+                predicates.push(Predicate { kind, span: child.span() });
+            }
+        }
+        if let Some((check, span)) = self.check(node) {
+            predicates.push(Predicate { kind: PredicateKind::Command(check), span });
+        }
+        predicates
+    }
+
+    fn bare_patterns(&mut self, node: Node) -> Vec<Pattern> {
+        self.patterns(node, Negation::Refused).into_iter().map(|pattern| pattern.value).collect()
+    }
+}

@@ -1,0 +1,447 @@
+//! `feature`, its gates, units and manuals.
+//!
+//! Does not know whether their order makes sense.
+
+use std::collections::BTreeMap;
+
+use super::definitions::id_span;
+use super::paths::Negation;
+use super::settings::{Settings, defaults_for, join_rules};
+use super::{Level, Lowering, kind_or_default, unreadable};
+use crate::diagnostic::Diagnostic;
+use crate::plan::model::*;
+use crate::plan::names::Lookup;
+use crate::plan::read::{self, Node};
+use crate::plan::{schema, values};
+use crate::source::{Span, Spanned};
+use crate::syntax::Value;
+
+/// The id of the gate of a feature that names none. It is not written anywhere, so ids of units never hold it.
+pub const IMPLIED_GATE: &str = "main";
+
+/// What a feature holds, before anything in it is read: its gates, and its units in plan order.
+pub(super) struct Outline<'f> {
+    /// `None`: the implied gate.
+    gates: Vec<Option<Node<'f>>>,
+    units: Vec<(GateIx, Node<'f>)>,
+}
+
+impl Lowering<'_> {
+    /// Makes the names of a feature known: its gates, units, manuals and requirements.
+    pub(super) fn outline<'f>(&mut self, feature: Node<'f>) -> Outline<'f> {
+        let mut outline = Outline { gates: Vec::new(), units: Vec::new() };
+        let mut strays: Vec<Node> = Vec::new();
+        let mut first_gate: Option<Node> = None;
+        let mut requirements = 0;
+        self.expansions_in(feature);
+        for child in feature.children() {
+            match child.name() {
+                "gate" => {
+                    let gate = GateIx(outline.gates.len() as u32);
+                    first_gate = first_gate.or(Some(child));
+                    outline.gates.push(Some(child));
+                    if let Some((id, span)) = self.id(child) {
+                        let clash = self.gates.declare(&id, Some(gate), span);
+                        self.diagnostics.extend(clash);
+                    }
+                    self.expansions_in(child);
+                    for unit in child.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
+                        self.outline_unit(&mut outline, gate, unit);
+                    }
+                }
+                "unit" | "manual" => {
+                    strays.push(child);
+                    // Without a declared gate this is the implied one; with one, the mistake is reported below.
+                    self.outline_unit(&mut outline, GateIx(0), child);
+                }
+                "requirement" => {
+                    if let Some((id, span)) = self.id(child) {
+                        let clash = self.requirements.declare(&id, Some(RequirementIx(requirements)), span);
+                        if clash.is_none() {
+                            requirements += 1;
+                        }
+                        self.diagnostics.extend(clash);
+                    }
+                }
+                _ => {}
+            }
+        }
+        match first_gate {
+            None => outline.gates.push(None),
+            Some(gate) => {
+                for stray in strays {
+                    let name = self.id(stray).map_or_else(|| "?".to_owned(), |(id, _)| id);
+                    let found = Diagnostic::new(
+                        "unknown-node",
+                        stray.head(),
+                        format!("the {} `{name}` stands outside the gates of its feature", stray.name()),
+                    )
+                    .at("in no gate")
+                    .label(gate.head(), "the feature has gates")
+                    .help("move it into a gate; only a feature without any gate may leave `gate` out");
+                    self.report(found);
+                }
+            }
+        }
+        outline
+    }
+
+    fn outline_unit<'f>(&mut self, outline: &mut Outline<'f>, gate: GateIx, node: Node<'f>) {
+        let unit = UnitIx(outline.units.len() as u32);
+        outline.units.push((gate, node));
+        self.manuals.push(node.name() == "manual");
+        match self.id(node) {
+            Some((id, span)) => {
+                let clash = self.units.declare(&id, Some(unit), span);
+                self.diagnostics.extend(clash);
+            }
+            None => self.ids_lost = true,
+        }
+    }
+
+    /// A node's id, and where it stands. A number counts as what is written: that it is one was reported.
+    fn id(&self, node: Node) -> Option<(String, Span)> {
+        let entry = node.argument(0)?;
+        let id = match &entry.value {
+            Value::String(..) => read::name(entry)?.to_owned(),
+            Value::Integer(_) | Value::Number(_) => self.map.text(entry.value_span).to_owned(),
+            Value::Bool(_) | Value::Null => return None,
+        };
+        (!unreadable(&id)).then_some((id, entry.value_span))
+    }
+
+    /// Notes the ids under which `use` would make units.
+    fn expansions_in(&mut self, node: Node) {
+        let document = &node.file.document;
+        for child in document.children(node.id).filter(|child| &*document.node(*child).name == "use") {
+            let named = |key: &str| key == "as";
+            let mut properties = document.properties(child);
+            let id = properties.find(|entry| entry.key.as_ref().is_some_and(|key| named(&key.name)));
+            self.expansions.extend(id.and_then(read::name).map(str::to_owned));
+        }
+    }
+
+    pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
+        let id = self.id(node).map_or_else(|| "?".to_owned(), |(id, _)| id);
+        let span = id_span(node);
+        if values::id(&id).is_ok()
+            && let Err(problem) = values::feature_id(&id)
+        {
+            let found = Diagnostic::new(
+                "invalid-id",
+                span,
+                format!("`{id}` cannot be the id of a feature: {problem}"),
+            )
+            .at(problem)
+            .help(format!("a feature's id becomes the name of a branch, `loop/{id}`"));
+            self.report(found);
+        }
+        let mut feature = Feature {
+            id: Spanned::new(id, span),
+            file: node.file.id(),
+            title: node.text_of("title").map(str::to_owned),
+            goal: node.child("goal").and_then(Node::text).map(str::to_owned),
+            base: node.text_of("base").map(str::to_owned),
+            sources: Vec::new(),
+            budget: Budget::default(),
+        };
+        for child in node.children() {
+            match child.name() {
+                "source" => feature.sources.extend(child.text().map(str::to_owned)),
+                "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
+                "budget" => feature.budget = self.budget(child),
+                "requirement" => {
+                    let requirement = self.requirement(child);
+                    plan.requirements.extend(requirement);
+                }
+                _ => {}
+            }
+        }
+        plan.feature = Some(feature);
+        let level = self.level(node);
+        let mut gate_levels = Vec::with_capacity(outline.gates.len());
+        for gate in &outline.gates {
+            let level = gate.map(|gate| self.level(gate)).unwrap_or_default();
+            gate_levels.push(level);
+        }
+        plan.gates = outline.gates.iter().map(|gate| self.gate(*gate, node)).collect();
+        let mut defaults: BTreeMap<(GateIx, String), Settings> = BTreeMap::new();
+        plan.units.reserve(outline.units.len());
+        for (gate, node) in &outline.units {
+            let levels = [project, &level, &gate_levels[gate.0 as usize]];
+            let unit = if node.name() == "manual" {
+                self.manual(*node, *gate)
+            } else {
+                let kind = node.property("kind").and_then(read::name);
+                let defaults = defaults
+                    .entry((*gate, kind_or_default(kind)))
+                    .or_insert_with(|| defaults_for(&levels, kind));
+                self.work(*node, *gate, defaults, &levels)
+            };
+            plan.units.push(unit);
+        }
+    }
+
+    fn requirement(&mut self, node: Node) -> Option<Requirement> {
+        let (id, span) = self.id(node)?;
+        // The second of two requirements with one id was reported; keeping it would shift the numbers.
+        if self.requirements.get(&id).is_none_or(|(_, first)| first != span) {
+            return None;
+        }
+        Some(Requirement {
+            id: Spanned::new(id, span),
+            text: node.argument(1).and_then(read::text).unwrap_or("").to_owned(),
+            reference: node.property("ref").and_then(|entry| self.reference(node.file, entry)),
+        })
+    }
+
+    fn gate(&mut self, node: Option<Node>, feature: Node) -> Gate {
+        let Some(node) = node else {
+            return Gate {
+                id: Spanned::new(IMPLIED_GATE.to_owned(), id_span(feature)),
+                implied: true,
+                title: None,
+                goal: None,
+                needs: Vec::new(),
+                needs_stated: false,
+                verify: Vec::new(),
+                accept: Vec::new(),
+                budget: Budget::default(),
+                approve: Approve::Auto,
+                span: id_span(feature),
+            };
+        };
+        let mut gate = Gate {
+            id: Spanned::new(self.id(node).map_or_else(|| "?".to_owned(), |(id, _)| id), id_span(node)),
+            implied: false,
+            title: node.text_of("title").map(str::to_owned),
+            goal: node.child("goal").and_then(Node::text).map(str::to_owned),
+            needs: Vec::new(),
+            needs_stated: false,
+            verify: Vec::new(),
+            accept: Vec::new(),
+            budget: Budget::default(),
+            approve: Approve::Human,
+            span: node.head(),
+        };
+        for child in node.children() {
+            match child.name() {
+                "needs" => {
+                    gate.needs_stated = true;
+                    let needs = self.gate_needs(child);
+                    gate.needs.extend(needs);
+                }
+                "accept" => {
+                    let criterion = self.criterion(child);
+                    gate.accept.push(criterion);
+                }
+                "budget" => gate.budget = self.budget(child),
+                "approve" if child.text_of("by") == Some("auto") => gate.approve = Approve::Auto,
+                _ => {}
+            }
+        }
+        gate.verify = self.verifications(node.children().filter(|child| child.name() == "verify"));
+        gate.verify.sort_by_key(|verification| verification.verifier);
+        for verification in &gate.verify {
+            self.require_parameters(verification);
+        }
+        gate
+    }
+
+    fn gate_needs(&mut self, node: Node) -> Vec<Spanned<GateIx>> {
+        let mut needs = Vec::new();
+        for entry in node.arguments() {
+            let Some(name) = read::name(entry) else { continue };
+            let span = entry.value_span;
+            match self.gates.lookup(name) {
+                Lookup::Found(gate) => needs.push(Spanned::new(gate, span)),
+                Lookup::Unusable => {}
+                Lookup::Unknown if unreadable(name) => {}
+                Lookup::Unknown => {
+                    let found = match self.units.get(name) {
+                        Some((_, unit)) => Diagnostic::new(
+                            "unknown-unit",
+                            span,
+                            format!("`{name}` is a unit, and a gate waits for gates"),
+                        )
+                        .at("the name of a unit")
+                        .label(unit, "the unit")
+                        .help("name the gate that the unit stands in"),
+                        None => self.gates.unknown("unknown-unit", name, span),
+                    };
+                    self.report(found);
+                }
+            }
+        }
+        needs
+    }
+
+    /// The units that a `needs` or `after` names.
+    fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
+        for entry in node.arguments() {
+            let Some(name) = read::name(entry) else { continue };
+            if let Some(unit) = self.unit(name, entry.value_span)
+                && !list.iter().any(|before| before.value == unit)
+            {
+                list.push(Spanned::new(unit, entry.value_span));
+            }
+        }
+    }
+
+    /// The requirements that a `covers` names.
+    fn covers(&mut self, node: Node, list: &mut Vec<Spanned<RequirementIx>>) {
+        for entry in node.arguments() {
+            let Some(name) = read::name(entry) else { continue };
+            match self.requirements.lookup(name) {
+                Lookup::Found(requirement) => list.push(Spanned::new(requirement, entry.value_span)),
+                Lookup::Unusable => {}
+                Lookup::Unknown if unreadable(name) => {}
+                Lookup::Unknown => {
+                    let found = self.requirements.unknown("unknown-requirement", name, entry.value_span);
+                    let found = match self.requirements.iter().next() {
+                        None => found.help(format!("define it in the feature: `requirement {name} \"...\"`")),
+                        Some(_) => found,
+                    };
+                    self.report(found);
+                }
+            }
+        }
+    }
+
+    /// What units and manuals have in common.
+    fn unit_base(&mut self, node: Node, gate: GateIx, role: Role, kind: String) -> Unit {
+        let id = self.id(node);
+        let mut unit = Unit {
+            broken: node.is_broken() || id.is_none(),
+            id: Spanned::new(id.map_or_else(|| "?".to_owned(), |(id, _)| id), id_span(node)),
+            role,
+            gate,
+            span: node.span(),
+            insert_at: node.insert_at(),
+            title: node.text_of("title").map(str::to_owned),
+            kind,
+            goal: None,
+            needs: Vec::new(),
+            after: Vec::new(),
+            inputs: Vec::new(),
+            writes: Vec::new(),
+            creates: Vec::new(),
+            writes_stated: false,
+            refs: Vec::new(),
+            rules: Vec::new(),
+            covers: Vec::new(),
+            accept: Vec::new(),
+            verify: Vec::new(),
+            skip: Vec::new(),
+            constraints: Vec::new(),
+            steps: Vec::new(),
+            prompt: Vec::new(),
+            stops: Vec::new(),
+            agent: None,
+            model: None,
+            effort: None,
+            retry: super::command::DEFAULT_RETRY,
+            timeout: Timeout::default(),
+            budget: Budget::default(),
+            labels: Vec::new(),
+        };
+        for child in node.children() {
+            match child.name() {
+                "goal" => {
+                    let goal =
+                        child.argument(0).and_then(|entry| Some((read::text(entry)?, entry.value_span)));
+                    unit.goal = unit.goal.or(goal.map(|(text, span)| Spanned::new(text.to_owned(), span)));
+                }
+                "needs" => self.units_of(child, &mut unit.needs),
+                "after" => self.units_of(child, &mut unit.after),
+                "covers" => self.covers(child, &mut unit.covers),
+                _ => {}
+            }
+        }
+        unit
+    }
+
+    fn manual(&mut self, node: Node, gate: GateIx) -> Unit {
+        let owner = node.text_of("owner").map(str::to_owned);
+        let mut evidence = Vec::new();
+        let lists = node.children().filter(|child| child.name() == "evidence");
+        for list in lists {
+            evidence.extend(self.patterns(list, Negation::Refused));
+        }
+        let role = Role::Manual { owner, evidence };
+        let mut unit = self.unit_base(node, gate, role, schema::MANUAL_KIND.to_owned());
+        for child in node.children() {
+            match child.name() {
+                "ref" => unit.refs.extend(self.references(child)),
+                "step" => unit.steps.extend(child.text().map(str::to_owned)),
+                "label" => unit.labels.extend(child.arguments().filter_map(read::name).map(str::to_owned)),
+                _ => {}
+            }
+        }
+        if !unit.broken && unit.goal.is_none() && unit.steps.is_empty() {
+            self.nothing_asked(node, &unit, "`step` or `goal`");
+        }
+        unit
+    }
+
+    fn work(&mut self, node: Node, gate: GateIx, defaults: &Settings, levels: &[&Level]) -> Unit {
+        let kind = kind_or_default(node.property("kind").and_then(read::name));
+        let mut unit = self.unit_base(node, gate, Role::Work, kind);
+        let mut skipped = Vec::new();
+        for child in node.children() {
+            match child.name() {
+                "writes" => {
+                    unit.writes_stated = true;
+                    unit.writes.extend(self.patterns(child, Negation::Refused));
+                }
+                "creates" => unit.creates.extend(self.patterns(child, Negation::Refused)),
+                "skip" => {
+                    if let Some(skip) = self.skip(child) {
+                        if let Lookup::Found(verifier) = self.verifier_names.lookup(&skip.verifier.value) {
+                            skipped.push(verifier);
+                        }
+                        unit.skip.push(skip);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let own = self.settings(node);
+        let asks = own.accept.is_some() || own.prompt.is_some() || own.steps.is_some() || own.refs.is_some();
+        if !unit.broken && unit.goal.is_none() && !asks && node.child("goal").is_none() {
+            self.nothing_asked(node, &unit, "`goal`");
+        }
+        let settings = own.over(defaults, &skipped);
+        for verification in settings.verify.iter().flatten() {
+            self.require_parameters(verification);
+        }
+        unit.retry = settings.retry_or_default();
+        unit.agent = settings.agent;
+        unit.model = settings.model;
+        unit.effort = settings.effort;
+        unit.inputs = settings.inputs.unwrap_or_default();
+        unit.refs = settings.refs.unwrap_or_default();
+        unit.rules = join_rules(levels, settings.rules.unwrap_or_default());
+        unit.accept = settings.accept.unwrap_or_default();
+        unit.verify = settings.verify.unwrap_or_default();
+        unit.constraints = settings.constraints.unwrap_or_default();
+        unit.steps = settings.steps.unwrap_or_default();
+        unit.prompt = settings.prompt.unwrap_or_default();
+        unit.stops = settings.stops.unwrap_or_default();
+        unit.labels = settings.labels.unwrap_or_default();
+        unit.timeout = settings.timeout.unwrap_or_default();
+        unit.budget = settings.budget.unwrap_or_default();
+        unit
+    }
+
+    fn nothing_asked(&mut self, node: Node, unit: &Unit, lacking: &str) {
+        let found = Diagnostic::new(
+            "missing-argument",
+            node.head(),
+            format!("the {} `{}` does not say what to do", node.name(), unit.id.value),
+        )
+        .at(format!("{lacking} is missing in its block"))
+        .help("say in `goal \"...\"` what is true when the work is done");
+        self.report(found);
+    }
+}

@@ -1,0 +1,197 @@
+//! Nodes become the model: one file for each kind of thing that a plan says.
+//!
+//! Does not know KDL, nor whether the plan is sound; what cannot be resolved is reported and left out.
+
+mod command;
+mod criteria;
+mod definitions;
+mod feature;
+mod paths;
+mod project;
+mod settings;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+
+use super::import::Loaded;
+use super::model::*;
+use super::names::{Lookup, Names};
+use super::read::File;
+use super::schema;
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceMap, Sources, Span};
+
+pub use feature::IMPLIED_GATE;
+use settings::Settings;
+
+/// What is known while the nodes are read.
+pub(super) struct Lowering<'a> {
+    sources: &'a dyn Sources,
+    map: &'a SourceMap,
+    diagnostics: Vec<Diagnostic>,
+    agents: Names<AgentIx>,
+    verifier_names: Names<VerifierIx>,
+    verifiers: Vec<Verifier>,
+    /// Where the parameters of each verifier are defined, in the order of its `params`.
+    param_spans: Vec<Vec<Span>>,
+    units: Names<UnitIx>,
+    /// For each unit: is it a manual?
+    manuals: Vec<bool>,
+    gates: Names<GateIx>,
+    requirements: Names<RequirementIx>,
+    /// `as=` of every `use`: units called `ID/...` would come of them.
+    expansions: Vec<String>,
+    /// A unit's id could not be read: that a name is unknown may be for this.
+    ids_lost: bool,
+    /// Prompt files with their text; `None` if it could not be had, which was reported.
+    texts: BTreeMap<Utf8PathBuf, Option<String>>,
+    /// Regular expressions that were found good.
+    regexes: BTreeSet<String>,
+    /// Uses of verifiers whose missing parameters were reported.
+    incomplete: BTreeSet<Span>,
+}
+
+/// Lowers what was loaded.
+pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> (Plan, Vec<Diagnostic>) {
+    let mut lowering = Lowering {
+        sources,
+        map,
+        diagnostics: Vec::new(),
+        agents: Names::new("agent"),
+        verifier_names: Names::new("verifier"),
+        verifiers: Vec::new(),
+        param_spans: Vec::new(),
+        units: Names::new("unit"),
+        manuals: Vec::new(),
+        gates: Names::new("gate"),
+        requirements: Names::new("requirement"),
+        expansions: Vec::new(),
+        ids_lost: false,
+        texts: BTreeMap::new(),
+        regexes: BTreeSet::new(),
+        incomplete: BTreeSet::new(),
+    };
+    let agents = lowering.define_agents(loaded);
+    lowering.define_verifiers(loaded);
+    let file = |at: Option<usize>| at.map(|at| &loaded.files[at]);
+    let mut plan = Plan {
+        project: None,
+        feature: None,
+        requirements: Vec::new(),
+        gates: Vec::new(),
+        units: Vec::new(),
+        verifiers: Vec::new(),
+        agents,
+        protect: Vec::new(),
+        plan_files: Vec::new(),
+        worktree: Worktree::default(),
+        lints: Vec::new(),
+    };
+    let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
+    let outline = feature.map(|feature| lowering.outline(feature));
+    let project = file(loaded.project).and_then(|file| top(file, "project"));
+    let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
+    if let (Some(feature), Some(outline)) = (feature, outline) {
+        lowering.feature(feature, outline, &project, &mut plan);
+    }
+    plan.verifiers = lowering.verifiers;
+    let mut files = super::import::paths(&loaded.files);
+    files.extend(lowering.texts.into_keys());
+    plan.plan_files = files.into_iter().collect();
+    (plan, lowering.diagnostics)
+}
+
+fn top<'f>(file: &'f File, name: &str) -> Option<super::read::Node<'f>> {
+    file.roots().find(|node| node.name() == name)
+}
+
+/// What holds for all units of a level: its `rules`, and its `defaults` by kind (`None`: the general one).
+#[derive(Debug, Default)]
+pub(super) struct Level {
+    rules: Vec<Reference>,
+    defaults: BTreeMap<Option<String>, Settings>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn report(&mut self, found: Diagnostic) {
+        self.diagnostics.push(found);
+    }
+
+    /// Is the name one that an expansion would make? Expansions are not there yet, and that was said.
+    fn would_be_expanded(&self, name: &str) -> bool {
+        self.expansions.iter().any(|id| {
+            name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// The unit or manual called `name`.
+    fn unit(&mut self, name: &str, span: Span) -> Option<UnitIx> {
+        match self.units.lookup(name) {
+            Lookup::Found(unit) => return Some(unit),
+            Lookup::Unusable => return None,
+            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || unreadable(name) => {
+                return None;
+            }
+            Lookup::Unknown => {}
+        }
+        let found = match self.gates.get(name) {
+            Some((_, gate)) => Diagnostic::new(
+                "unknown-unit",
+                span,
+                format!("`{name}` is a gate, and a unit waits for units"),
+            )
+            .at("the name of a gate")
+            .label(gate, "the gate")
+            .help("a unit comes after every earlier gate by itself; name the unit whose output it needs"),
+            None => self.units.unknown("unknown-unit", name, span),
+        };
+        self.report(found);
+        None
+    }
+
+    fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
+        match self.agents.lookup(name) {
+            Lookup::Found(agent) => return Some(agent),
+            Lookup::Unusable => return None,
+            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown => {}
+        }
+        let found = self.agents.unknown("unknown-agent", name, span);
+        let found = if self.agents.iter().next().is_none() {
+            found.help("define it in loop.kdl: `agent NAME via=claude`")
+        } else {
+            found
+        };
+        self.report(found);
+        None
+    }
+
+    fn verifier(&mut self, name: &str, span: Span) -> Option<VerifierIx> {
+        match self.verifier_names.lookup(name) {
+            Lookup::Found(verifier) => return Some(verifier),
+            Lookup::Unusable => return None,
+            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown => {}
+        }
+        let found = self.verifier_names.unknown("unknown-verifier", name, span);
+        let found = if self.verifier_names.iter().next().is_none() {
+            found.help(format!("define it in loop.kdl: `verifier {name} {{ run ...; }}`"))
+        } else {
+            found
+        };
+        self.report(found);
+        None
+    }
+}
+
+/// A name that holds what was reported as swallowed punctuation, or nothing.
+fn unreadable(name: &str) -> bool {
+    name.is_empty() || name.contains(',')
+}
+
+/// The kind under which a unit's defaults are found.
+fn kind_or_default(kind: Option<&str>) -> String {
+    kind.unwrap_or(schema::DEFAULT_KIND).to_owned()
+}

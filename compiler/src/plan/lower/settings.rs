@@ -1,0 +1,221 @@
+//! What `defaults` and units have in common, and how the levels of it are put together.
+//!
+//! Does not know gates or features; it is given the levels, the nearest first.
+
+use std::collections::BTreeMap;
+
+use super::command::DEFAULT_RETRY;
+use super::paths::Negation;
+use super::{Level, Lowering, kind_or_default};
+use crate::diagnostic::Diagnostic;
+use crate::glob::Pattern;
+use crate::plan::model::*;
+use crate::plan::read::{self, Node};
+use crate::source::{Span, Spanned};
+
+/// What one block says. `None`: the node is not there, so a block further out may say it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::plan) struct Settings {
+    pub(super) agent: Option<Spanned<AgentIx>>,
+    pub(super) agent_stated: bool,
+    pub(super) model: Option<String>,
+    pub(super) effort: Option<String>,
+    pub(super) inputs: Option<Vec<Spanned<Pattern>>>,
+    pub(super) refs: Option<Vec<Reference>>,
+    pub(super) rules: Option<Vec<Reference>>,
+    pub(super) accept: Option<Vec<Criterion>>,
+    pub(super) verify: Option<Vec<Verification>>,
+    pub(super) constraints: Option<Vec<String>>,
+    pub(super) steps: Option<Vec<String>>,
+    pub(super) prompt: Option<Vec<PromptPart>>,
+    pub(super) stops: Option<Vec<Stop>>,
+    pub(super) labels: Option<Vec<String>>,
+    pub(super) retry: Option<Retry>,
+    pub(super) timeout: Option<Timeout>,
+    pub(super) budget: Option<Budget>,
+}
+
+impl Settings {
+    /// Takes from `outer` whatever is not said here.
+    fn or(&mut self, outer: &Settings) {
+        fn fill<T: Clone>(here: &mut Option<T>, outer: &Option<T>) {
+            if here.is_none() {
+                here.clone_from(outer);
+            }
+        }
+        if !self.agent_stated {
+            self.agent = outer.agent;
+            self.agent_stated = outer.agent_stated;
+        }
+        fill(&mut self.model, &outer.model);
+        fill(&mut self.effort, &outer.effort);
+        fill(&mut self.inputs, &outer.inputs);
+        fill(&mut self.refs, &outer.refs);
+        fill(&mut self.rules, &outer.rules);
+        fill(&mut self.accept, &outer.accept);
+        fill(&mut self.verify, &outer.verify);
+        fill(&mut self.constraints, &outer.constraints);
+        fill(&mut self.steps, &outer.steps);
+        fill(&mut self.prompt, &outer.prompt);
+        fill(&mut self.stops, &outer.stops);
+        fill(&mut self.labels, &outer.labels);
+        fill(&mut self.retry, &outer.retry);
+        fill(&mut self.timeout, &outer.timeout);
+        fill(&mut self.budget, &outer.budget);
+    }
+
+    /// A unit's own settings over the defaults: `verify` and `rules` add, everything else replaces.
+    pub(super) fn over(mut self, defaults: &Settings, skip: &[VerifierIx]) -> Settings {
+        let mut verify: BTreeMap<VerifierIx, Verification> = BTreeMap::new();
+        for inherited in defaults.verify.iter().flatten() {
+            if !skip.contains(&inherited.verifier) {
+                verify.insert(inherited.verifier, inherited.clone());
+            }
+        }
+        for own in self.verify.take().into_iter().flatten() {
+            verify.insert(own.verifier, own);
+        }
+        let mut rules = defaults.rules.clone().unwrap_or_default();
+        rules.extend(self.rules.take().into_iter().flatten());
+        self.or(defaults);
+        for criterion in self.accept.iter().flatten() {
+            for by in &criterion.by {
+                if let By::Verifier(verifier) = *by {
+                    verify.entry(verifier).or_insert_with(|| Verification {
+                        verifier,
+                        arguments: Vec::new(),
+                        expect_fail: false,
+                        span: criterion.span,
+                    });
+                }
+            }
+        }
+        self.verify = Some(verify.into_values().collect());
+        self.rules = Some(rules);
+        self
+    }
+
+    pub(super) fn retry_or_default(&self) -> Retry {
+        self.retry.unwrap_or(DEFAULT_RETRY)
+    }
+}
+
+/// The defaults for units of one kind. Levels from the outermost to the nearest.
+pub(super) fn defaults_for(levels: &[&Level], kind: Option<&str>) -> Settings {
+    let kind = Some(kind_or_default(kind));
+    let mut settings = Settings::default();
+    for level in levels.iter().rev() {
+        for block in [level.defaults.get(&kind), level.defaults.get(&None)].into_iter().flatten() {
+            settings.or(block);
+        }
+    }
+    settings
+}
+
+/// Joins files of rules from the outside in, each once.
+pub(super) fn join_rules(levels: &[&Level], own: Vec<Reference>) -> Vec<Reference> {
+    let mut all: Vec<Reference> = Vec::new();
+    for rule in levels.iter().flat_map(|level| level.rules.iter().cloned()).chain(own) {
+        if !all.iter().any(|before| before.path == rule.path && before.heading == rule.heading) {
+            all.push(rule);
+        }
+    }
+    all
+}
+
+impl Lowering<'_> {
+    /// Reads what a unit and a `defaults` block may both say.
+    pub(super) fn settings(&mut self, node: Node) -> Settings {
+        let agent = node.property("agent");
+        let mut settings = Settings {
+            agent: agent.and_then(|entry| {
+                let agent = self.agent(read::name(entry)?, entry.value_span)?;
+                Some(Spanned::new(agent, entry.value_span))
+            }),
+            agent_stated: agent.is_some(),
+            model: node.text_of("model").map(str::to_owned),
+            effort: node.text_of("effort").map(str::to_owned),
+            ..Settings::default()
+        };
+        let mut verifies = false;
+        for child in node.children() {
+            match child.name() {
+                "inputs" => add(&mut settings.inputs, self.patterns(child, Negation::Allowed)),
+                "ref" => add(&mut settings.refs, self.references(child)),
+                "rules" => add(&mut settings.rules, self.references(child)),
+                "accept" => {
+                    let criterion = self.criterion(child);
+                    add(&mut settings.accept, [criterion]);
+                }
+                "verify" => verifies = true,
+                "constraint" => add(&mut settings.constraints, child.text().map(str::to_owned)),
+                "step" => add(&mut settings.steps, child.text().map(str::to_owned)),
+                "prompt" => add(&mut settings.prompt, self.prompt(child)),
+                "stop" => {
+                    let stop = self.stop(child);
+                    add(&mut settings.stops, [stop]);
+                }
+                "label" => {
+                    add(&mut settings.labels, child.arguments().filter_map(read::name).map(str::to_owned))
+                }
+                "retry" => _ = settings.retry.get_or_insert(Self::retry(child)),
+                "timeout" => {
+                    let timeout = self.timeout(child);
+                    settings.timeout.get_or_insert(timeout);
+                }
+                "budget" => {
+                    let budget = self.budget(child);
+                    settings.budget.get_or_insert(budget);
+                }
+                _ => {}
+            }
+        }
+        if verifies {
+            let nodes = node.children().filter(|child| child.name() == "verify");
+            settings.verify = Some(self.verifications(nodes));
+        }
+        settings
+    }
+
+    /// The `rules` and `defaults` of a project, feature or gate.
+    pub(super) fn level(&mut self, node: Node) -> Level {
+        let mut level = Level::default();
+        let mut places: BTreeMap<Option<String>, Span> = BTreeMap::new();
+        for child in node.children() {
+            match child.name() {
+                "rules" => level.rules.extend(self.references(child)),
+                "defaults" => {
+                    let settings = self.settings(child);
+                    let kind = child.property("kind").and_then(read::name).map(str::to_owned);
+                    match places.get(&kind) {
+                        None => {
+                            places.insert(kind.clone(), child.head());
+                            level.defaults.insert(kind, settings);
+                        }
+                        Some(first) => {
+                            let of = match &kind {
+                                Some(kind) => format!("`defaults kind={kind}`"),
+                                None => "`defaults`".to_owned(),
+                            };
+                            let found = Diagnostic::new(
+                                "duplicate-node",
+                                child.head(),
+                                format!("{of} stands twice in one block"),
+                            )
+                            .at("once more")
+                            .label(*first, "the first one")
+                            .help("put both into one block");
+                            self.report(found);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        level
+    }
+}
+
+fn add<T>(list: &mut Option<Vec<T>>, more: impl IntoIterator<Item = T>) {
+    list.get_or_insert_default().extend(more);
+}

@@ -1,0 +1,351 @@
+//! Verifies a tree: looks a verdict up by its key, or runs the verifier on a clean export.
+//!
+//! Does not know whether the tree is a unit's or a gate's, and believes nothing that an agent said.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use loop_compiler::graph::{AskCriterion, Check, Command, Predicate, Tool, Verify, VerifierDef, VerifyKeyInputs, verify_key};
+
+use super::error::DriveError;
+use super::place::Place;
+use super::progress::Note;
+use super::{Run, nonce};
+use crate::digest::{ObjectId, Sha256};
+use crate::fault::ExitCode;
+use crate::journal::Durability;
+use crate::patch::Tree;
+use crate::process::{End, Limits, Outcome, Shim, resolve_program};
+use crate::record::{Event, Evidence, ResultVerdict, Verdict, VerifyDone};
+use crate::sandbox::Profile;
+use crate::store::secrets;
+use crate::work::predicate::{Held, View, holds};
+use crate::work::verify::{Judged, excerpt, judge};
+use crate::workspace::tree_id;
+
+/// What a verifier may take if the plan sets no limit.
+const DEFAULT_TOTAL: Duration = Duration::from_secs(30 * 60);
+/// What is kept of a verifier's output as evidence.
+const EVIDENCE: usize = 32 * 1024;
+
+/// What came of checking a tree.
+#[derive(Default)]
+pub(super) struct Report {
+    pub verdicts: Vec<ResultVerdict>,
+    /// Sorted ids: `verifier: failure`.
+    pub failures: Vec<String>,
+    /// One line a failure, for people.
+    pub messages: Vec<String>,
+    pub evidence: Vec<Evidence>,
+    /// (name, text) for the next attempt's prompt.
+    pub excerpts: Vec<(String, String)>,
+    /// Something could not be judged at all.
+    pub errored: bool,
+    pub cancelled: bool,
+    /// Everything was found by key; nothing ran.
+    pub cached: bool,
+    /// Number of things that were checked.
+    pub checked: usize,
+}
+
+impl Report {
+    pub(super) fn passed(&self) -> bool {
+        self.failures.is_empty() && !self.errored && !self.cancelled
+    }
+}
+
+/// What is checked, on which trees.
+pub(super) struct Subject<'a> {
+    /// A unit's id or `gate:ID`.
+    pub id: &'a str,
+    pub start: &'a Tree,
+    pub tree: &'a Tree,
+    pub criteria: &'a [AskCriterion],
+    pub verify: &'a [Verify],
+}
+
+impl Run {
+    /// Judges criteria and runs verifiers, all of them: one run reports every failure.
+    pub(super) async fn check_tree(&self, subject: &Subject<'_>) -> Result<Report, DriveError> {
+        let mut report = Report { cached: true, ..Report::default() };
+        let id = tree_id(subject.tree);
+        for criterion in subject.criteria {
+            for predicate in &criterion.predicates {
+                self.criterion(subject, &id, criterion, predicate, &mut report).await?;
+            }
+        }
+        for verify in subject.verify {
+            let definition = self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
+            let Some(definition) = definition else { continue };
+            let (done, judged) = self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
+            report.checked += 1;
+            self.note_verdict(&mut report, verify, done, judged);
+            if report.cancelled {
+                break;
+            }
+        }
+        report.failures.sort();
+        Ok(report)
+    }
+
+    async fn criterion(
+        &self, subject: &Subject<'_>, id: &ObjectId, criterion: &AskCriterion, predicate: &Predicate, report: &mut Report,
+    ) -> Result<(), DriveError> {
+        report.checked += 1;
+        let held = self.holds(subject.start, subject.tree, predicate);
+        let reason = match (held, predicate) {
+            (Held::Yes, _) => return Ok(()),
+            (Held::No(reason), _) => reason,
+            (Held::Command, Predicate::Command(check)) => {
+                let definition = criterion_verifier(&criterion.text, check);
+                let (done, judged) = self.verdict(subject.id, check, &definition, id, subject.tree).await?;
+                let verify = Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
+                self.note_verdict(report, &verify, done, judged);
+                return Ok(());
+            }
+            (Held::Command, _) => return Ok(()),
+        };
+        report.failures.push(format!("criterion: {}", criterion.text));
+        report.messages.push(format!("\"{}\" does not hold: {reason}", criterion.text));
+        Ok(())
+    }
+
+    pub(super) fn holds(&self, start: &Tree, end: &Tree, predicate: &Predicate) -> Held {
+        let ground = self.ground.borrow();
+        let read = |path: &str| ground.repository.read(end, path, ground.store.as_ref()).ok().flatten();
+        holds(predicate, &View { start, end, read: &read })
+    }
+
+    fn note_verdict(&self, report: &mut Report, verify: &Verify, done: VerifyDone, judged: Option<Judged>) {
+        let good = match (done.verdict, verify.expect_fail) {
+            (Verdict::Passed, false) | (Verdict::Failed, true) => true,
+            (Verdict::Passed, true) | (Verdict::Failed, false) => false,
+            (Verdict::Errored, _) => {
+                report.errored = true;
+                false
+            }
+        };
+        report.cached &= done.cached_from.is_some();
+        report.verdicts.push(ResultVerdict { verifier: done.verifier.clone(), key: done.key.clone(), verdict: done.verdict });
+        self.progress.note(&Note::Verified {
+            subject: &done.subject,
+            verifier: &done.verifier,
+            passed: good,
+            cached: done.cached_from.is_some(),
+        });
+        if good {
+            return;
+        }
+        let why = match (&judged, verify.expect_fail && done.verdict == Verdict::Passed) {
+            (_, true) => "passed, and was expected to fail".to_owned(),
+            (Some(judged), _) if !judged.message.is_empty() => judged.message.clone(),
+            _ => done.failures.join(", "),
+        };
+        let ids = if done.failures.is_empty() { vec![why.clone()] } else { done.failures.clone() };
+        report.failures.extend(ids.iter().map(|failure| format!("{}: {failure}", done.verifier)));
+        report.messages.push(format!("`{}` {why}", done.verifier));
+        if self.cancel.is_cancelled() {
+            report.cancelled = true;
+        }
+        if let Some(blob) = done.output {
+            let text = self.ground.borrow().store.get_salted(&blob).unwrap_or_default();
+            report.evidence.push(Evidence { name: done.verifier.clone(), blob, bytes: text.len() as u64 });
+            report.excerpts.push((done.verifier, String::from_utf8_lossy(&text).into_owned()));
+        }
+    }
+
+    /// The verdict of one check on one tree, from the journal or by running it.
+    async fn verdict(
+        &self, subject: &str, check: &Check, definition: &VerifierDef, tree_id: &ObjectId, tree: &Tree,
+    ) -> Result<(VerifyDone, Option<Judged>), DriveError> {
+        let key = self.key_of(check, definition, tree_id).await?;
+        let cached = self.state.borrow().verdict(&key).map(|ran| (ran.seq, ran.done.clone()));
+        if let Some((seq, done)) = cached {
+            let done = VerifyDone { subject: subject.to_owned(), verifier: definition.id.clone(), cached_from: Some(seq), ..done };
+            return Ok((done, None));
+        }
+        self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
+        let outcome = self.run_check(check, definition, tree).await?;
+        let judged = judge(check, &outcome);
+        let output = match judged.verdict {
+            Verdict::Passed => None,
+            _ => Some(self.keep_output(&outcome)?),
+        };
+        let done = VerifyDone {
+            feature: self.feature(),
+            subject: subject.to_owned(),
+            verifier: definition.id.clone(),
+            tree: tree_id.clone(),
+            key,
+            verdict: judged.verdict,
+            failures: judged.failures.clone(),
+            exit: judged.exit,
+            signal: judged.signal,
+            output,
+            cached_from: None,
+            containment: self.places.detected().containment.as_str().to_owned(),
+            duration_ms: outcome.duration.as_millis() as u64,
+        };
+        if outcome.end != End::Cancelled {
+            self.ground.borrow().store.sync_pending()?;
+            self.append(vec![Event::VerifyDone(done.clone())], Durability::Lazy)?;
+        }
+        Ok((done, Some(judged)))
+    }
+
+    fn keep_output(&self, outcome: &Outcome) -> Result<Sha256, DriveError> {
+        let mut text = outcome.stdout.bytes.clone();
+        if !outcome.stderr.bytes.is_empty() {
+            if !text.is_empty() && !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            text.extend_from_slice(&outcome.stderr.bytes);
+        }
+        let cut = excerpt(&text, EVIDENCE);
+        let (masked, _) = secrets::mask(&cut);
+        Ok(self.ground.borrow().store.put_salted(&masked)?)
+    }
+
+    /// Runs a check on a clean export of the tree, prepared as the plan says.
+    async fn run_check(&self, check: &Check, definition: &VerifierDef, tree: &Tree) -> Result<Outcome, DriveError> {
+        let place = self.places.make("checks", &nonce()?)?;
+        let result = async {
+            {
+                let ground = self.ground.borrow();
+                self.places.export(&place, &ground.repository, tree, ground.store.as_ref())?;
+            }
+            self.prepare_place(&place).await?;
+            let argv = match &check.command {
+                Command::Run(words) => words.clone(),
+                Command::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.clone()],
+            };
+            let env = self.places.environment(&place, &definition.env);
+            let limits = Limits {
+                total: Some(definition.timeout.total_ms.map_or(DEFAULT_TOTAL, Duration::from_millis)),
+                idle: definition.timeout.idle_ms.map(Duration::from_millis),
+                ..Limits::default()
+            };
+            let profile = self.places.verifier_profile(&place);
+            let spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
+            Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
+        }
+        .await;
+        self.places.remove("checks", &place.nonce);
+        result
+    }
+
+    /// Makes a new worktree ready: private copies of what is shared, then the plan's `prepare`.
+    pub(super) async fn prepare_place(&self, place: &Place) -> Result<(), DriveError> {
+        let worktree = self.ground.borrow().graph.worktree.clone();
+        if !worktree.share.is_empty() {
+            let master = self.prepared().await?;
+            self.places.share(&master, place, &worktree.share)?;
+        }
+        self.run_prepare(place, &worktree.prepare).await
+    }
+
+    /// The prepared worktree of this run's base, made when it is first needed: one for each base tree and command.
+    async fn prepared(&self) -> Result<Utf8PathBuf, DriveError> {
+        let (worktree, base) = {
+            let ground = self.ground.borrow();
+            (ground.graph.worktree.clone(), ground.base_tree.clone())
+        };
+        let key = Sha256::of(format!("{}\n{:?}", tree_id(&base), worktree).as_bytes()).to_string();
+        let key = &key[..16];
+        let ready = self.places.dir_of("prepared", key).join("ready");
+        let place = self.places.make("prepared", key)?;
+        if ready.exists() {
+            return Ok(place.worktree);
+        }
+        // Two units may need it at once: the second waits.
+        let _turn = self.preparing.lock().await;
+        if ready.exists() {
+            return Ok(place.worktree);
+        }
+        self.places.remove("prepared", key);
+        let place = self.places.make("prepared", key)?;
+        {
+            let ground = self.ground.borrow();
+            self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
+        }
+        self.run_prepare(&place, &worktree.prepare).await?;
+        std::fs::write(&ready, b"").map_err(DriveError::io(format!("write {ready}")))?;
+        Ok(place.worktree)
+    }
+
+    /// Runs `prepare` unconfined: it alone may fetch and write.
+    async fn run_prepare(&self, place: &Place, prepare: &[String]) -> Result<(), DriveError> {
+        if prepare.is_empty() {
+            return Ok(());
+        }
+        let env = self.places.environment(place, &[]);
+        let limits = Limits { total: Some(DEFAULT_TOTAL), ..Limits::default() };
+        let spec = self.places.command(place, prepare, env, "/dev/null".into(), limits, Profile::none());
+        let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await?;
+        if outcome.end == End::Exited(0) || outcome.end == End::Cancelled {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&excerpt(&outcome.stderr.bytes, 2000)).into_owned();
+        let command = prepare.join(" ");
+        let message = format!("`prepare` did not succeed: `{command}` ended with {:?}\n{said}", outcome.end);
+        Err(DriveError::refused(ExitCode::Environment, message))
+    }
+
+    async fn key_of(&self, check: &Check, definition: &VerifierDef, tree: &ObjectId) -> Result<String, DriveError> {
+        let mut tools = Vec::new();
+        for command in &definition.tools {
+            tools.push(self.tool(command).await?);
+        }
+        let worktree = self.ground.borrow().graph.worktree.clone();
+        let prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
+        let inputs = VerifyKeyInputs {
+            check,
+            tree: tree.as_str(),
+            os: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            env: definition.env.iter().map(|name| (name.clone(), self.places.variable(name))).collect(),
+            tools,
+            prepare,
+            network: false,
+        };
+        Ok(verify_key(&inputs).key)
+    }
+
+    /// What a tool is on this machine: asked once in a run.
+    async fn tool(&self, command: &[String]) -> Result<Tool, DriveError> {
+        if let Some(tool) = self.tools.borrow().get(command) {
+            return Ok(tool.clone());
+        }
+        let place = self.places.make("checks", &nonce()?)?;
+        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+        let env = self.places.environment(&place, &[]);
+        let limits = Limits { total: Some(Duration::from_secs(60)), ..Limits::default() };
+        let spec = self.places.command(&place, command, env, "/dev/null".into(), limits, self.places.verifier_profile(&place));
+        let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
+        self.places.remove("checks", &place.nonce);
+        let outcome = outcome?;
+        let program = command.first().and_then(|program| resolve_program(program, &self.places.path()));
+        let binary = match &program {
+            Some(path) => Sha256::of(&std::fs::read(path).map_err(DriveError::io(format!("read {path}")))?).to_string(),
+            None => String::new(),
+        };
+        let mut output = outcome.stdout.text();
+        output.push_str(&outcome.stderr.text());
+        let tool = Tool { command: command.to_vec(), output, binary };
+        self.tools.borrow_mut().insert(command.to_vec(), tool.clone());
+        Ok(tool)
+    }
+}
+
+/// A criterion's own command, as a verifier without a name in the plan.
+fn criterion_verifier(text: &str, check: &Check) -> VerifierDef {
+    VerifierDef {
+        id: format!("\"{text}\""),
+        check: check.clone(),
+        broad: false,
+        inputs: Vec::new(),
+        env: Vec::new(),
+        tools: Vec::new(),
+        timeout: Default::default(),
+    }
+}

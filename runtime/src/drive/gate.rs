@@ -1,0 +1,150 @@
+//! Gates: the union of verifiers on the merged head, the page that is shown, and whether a decision stands.
+//!
+//! Does not make decisions: `loop approve` records a person's.
+
+use std::fmt::Write as _;
+
+use loop_compiler::graph::{Graph, Node, NodeKind, closure_digest};
+
+use super::check::{Report, Subject};
+use super::error::DriveError;
+use super::judge::Ground;
+use super::progress::Note;
+use super::Run;
+use crate::journal::Durability;
+use crate::record::Event;
+use crate::schedule::{self, Halt, Index};
+use crate::state::State;
+
+/// What came of a gate.
+pub(crate) struct Checked {
+    result: Result<(), Halt>,
+}
+
+/// The gate's closure: what an approval is bound to.
+pub fn closure(graph: &Graph, node: &Node) -> String {
+    closure_digest(graph, &node.gate)
+}
+
+/// Was the gate recorded as passed for this closure, with nothing accepted behind it since?
+fn still_open(ground: &Ground, state: &State, node: &Node, closure: &str) -> bool {
+    let Some(passed) = state.gate(&node.gate).and_then(|gate| gate.passed.as_ref()).filter(|passed| passed.closure == closure) else {
+        return false;
+    };
+    ground
+        .topology
+        .ancestors_in_canonical_order(node.index)
+        .into_iter()
+        .filter_map(|before| state.unit(&ground.node(before).id))
+        .all(|unit| unit.landings().last().is_none_or(|landing| landing.seq < passed.seq))
+}
+
+pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError> {
+    let (node, closure, tree, base, head, open) = {
+        let ground = run.ground.borrow();
+        let node = ground.node(index).clone();
+        let closure = closure(&ground.graph, &node);
+        let open = still_open(&ground, &run.state.borrow(), &node, &closure);
+        (node, closure, ground.tip_tree.clone(), ground.base_tree.clone(), ground.tip.clone(), open)
+    };
+    if open {
+        return Ok(Checked { result: Ok(()) });
+    }
+    let id = node.id.clone();
+    let subject = Subject { id: &id, start: &base, tree: &tree, criteria: &node.policy.gate_criteria, verify: &node.policy.verify };
+    let report = run.check_tree(&subject).await?;
+    if report.cancelled {
+        return Ok(Checked { result: Err(Halt::Waiting) });
+    }
+    if !report.passed() {
+        run.progress.note(&Note::GateRed { gate: &node.gate, failing: &report.messages });
+        return Ok(Checked { result: Err(Halt::RedGate) });
+    }
+    let feature = run.feature();
+    let (approved, refused, reached) = {
+        let state = run.state.borrow();
+        let gate = state.gate(&node.gate);
+        (
+            gate.is_some_and(|gate| gate.is_approved(&closure)),
+            gate.and_then(|gate| gate.decision_on(&closure)).filter(|decision| !decision.is_approval()).map(|decision| decision.statement.reason.clone()),
+            gate.and_then(|gate| gate.reached.as_ref()).is_some_and(|reached| reached.closure == closure && reached.head == head),
+        )
+    };
+    if !node.policy.human_approval || approved {
+        run.append(vec![Event::GatePassed { feature, gate: node.gate.clone(), head, closure }], Durability::Synced)?;
+        run.progress.note(&Note::GatePassed { gate: &node.gate });
+        return Ok(Checked { result: Ok(()) });
+    }
+    if let Some(reason) = refused {
+        let why = format!("gate `{}` was refused{}", node.gate, reason.map(|reason| format!(": {reason}")).unwrap_or_default());
+        run.progress.note(&Note::Halted { unit: &id, why: &why });
+        return Ok(Checked { result: Err(Halt::Blocked) });
+    }
+    let page = page_text(&run.ground.borrow(), &run.state.borrow(), &node, &report_lines(&report));
+    if !reached {
+        let page_digest = run.ground.borrow().store.put(page.as_bytes())?;
+        run.append(
+            vec![Event::GateReached { feature, gate: node.gate.clone(), head, closure, page: page_digest }],
+            Durability::Synced,
+        )?;
+    }
+    run.progress.note(&Note::GateWaiting { gate: &node.gate, page: &page, plan: &run.plan });
+    Ok(Checked { result: Err(Halt::Waiting) })
+}
+
+impl Run {
+    pub(super) fn gate_checked(&self, node: Index, checked: Checked) -> schedule::Event {
+        match checked.result {
+            Ok(()) => schedule::Event::Opened(node),
+            Err(halt) => schedule::Event::Halted(node, halt),
+        }
+    }
+}
+
+fn report_lines(report: &Report) -> Vec<String> {
+    report.verdicts.iter().map(|verdict| verdict.verifier.clone()).collect()
+}
+
+/// The text that a person approves: what was asked, what landed, what it cost, what was checked.
+pub fn page_text(ground: &Ground, state: &State, gate: &Node, verified: &[String]) -> String {
+    let mut page = String::new();
+    let title = gate.policy.title.as_ref().map(|title| format!(": {title}")).unwrap_or_default();
+    let _ = writeln!(page, "Gate `{}` of feature `{}`{title}", gate.gate, ground.graph.feature.id);
+    if let Some(goal) = &gate.ask.goal {
+        let _ = writeln!(page, "{goal}");
+    }
+    let _ = writeln!(page, "Head: {}", ground.tip);
+    let _ = writeln!(page, "\nUnits:");
+    for node in ground.graph.nodes.iter().filter(|node| node.gate == gate.gate && node.kind != NodeKind::Gate) {
+        let title = node.policy.title.as_deref().or(node.ask.goal.as_deref()).unwrap_or_default();
+        let _ = writeln!(page, "  {}  {}", node.id, title.lines().next().unwrap_or_default());
+        let Some(unit) = state.unit(&node.id) else { continue };
+        if let Some(landing) = unit.landings().last() {
+            let _ = writeln!(page, "    commit {}", landing.commit.short());
+        }
+        let spent = state.spent_on(&node.id);
+        let attempts = unit.attempts().len();
+        let money = match (spent.micro_usd, spent.unknown) {
+            (0, _) => String::new(),
+            (micro, 0) => format!(", {}", dollars(micro)),
+            (micro, unknown) => format!(", {} and {unknown} of unknown cost", dollars(micro)),
+        };
+        let _ = writeln!(page, "    {attempts} attempt{}{money}", if attempts == 1 { "" } else { "s" });
+        for skip in &node.policy.skip {
+            let _ = writeln!(page, "    without `{}`: {}", skip.verifier, skip.reason);
+        }
+    }
+    let _ = writeln!(page, "\nVerified on the merged head:");
+    for name in verified {
+        let _ = writeln!(page, "  {name}");
+    }
+    if verified.is_empty() {
+        let _ = writeln!(page, "  nothing: no unit of this gate has a verifier");
+    }
+    page
+}
+
+/// Micro-dollars for people.
+pub(super) fn dollars(micro: u64) -> String {
+    format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
+}

@@ -1,0 +1,193 @@
+//! What must be true before anything is paid: a repository, a base, a free branch, and the programs that will be needed.
+//!
+//! Does not start anything. Every refusal says what is wrong and what to do.
+
+use std::sync::Arc;
+
+use camino::Utf8Path;
+use loop_compiler::graph::{Command, Graph, NodeKind, Predicate, Via};
+
+use super::error::DriveError;
+use super::judge::{Ground, Scope};
+use super::known::Known;
+use super::place::Places;
+use super::Setup;
+use crate::digest::ObjectId;
+use crate::fault::ExitCode;
+use crate::journal::lock::{BranchLock, LockError};
+use crate::process::resolve_program;
+use crate::state::State;
+use crate::store::Store;
+use crate::workspace::Repository;
+
+/// The branch of a feature, without `refs/heads/`.
+pub fn branch_name(feature: &str) -> String {
+    format!("loop/{feature}")
+}
+
+/// Takes the lock of the feature's branch: several features may run in one repository, one run each.
+pub(super) fn lock(setup: &Setup) -> Result<BranchLock, DriveError> {
+    let branch = branch_name(&setup.graph.feature.id);
+    BranchLock::take(&setup.repository.state_dir(), &branch).map_err(|error| match &error {
+        LockError::Held { .. } => DriveError::refused(ExitCode::Locked, error.to_string()),
+        _ => DriveError::refused(ExitCode::Environment, error.to_string()),
+    })
+}
+
+/// Where a run stands: base and branch resolved, results of earlier runs read. `pinned` is the base of an open run.
+pub fn ground(
+    graph: Graph, repository: Repository, store: Arc<Store>, state: &State, base: Option<&str>, pinned: Option<&ObjectId>,
+) -> Result<(Ground, String), DriveError> {
+    let branch = branch_name(&graph.feature.id);
+    if let Some(blocking) = repository.branch_name_blocked(&branch)? {
+        return Err(usage(format!("the branch `{branch}` cannot be made while the branch `{blocking}` exists; rename that one")));
+    }
+    if let Some(place) = repository.checked_out_in(&branch) {
+        return Err(usage(format!("`{branch}` is checked out in {place}; switch to another branch there (`git switch -`), as runs move it")));
+    }
+    let head = repository.branch(&branch)?;
+    let (name, start) = match &head {
+        Some(head) if base.is_none() => (branch.clone(), head.clone()),
+        _ => resolve_base(&graph, &repository, base)?,
+    };
+    if let (Some(head), Some(asked)) = (&head, base)
+        && !repository.is_ancestor(&start, head)?
+    {
+        return Err(usage(format!("`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it")));
+    }
+    let tip = head.unwrap_or_else(|| start.clone());
+    let base = pinned.cloned().unwrap_or_else(|| tip.clone());
+    let feature = graph.feature.id.clone();
+    let known = Known::load(state, &store, &repository, &feature, &tip)?;
+    let ground = Ground {
+        topology: graph.topology(),
+        base_tree: repository.tree(&base)?,
+        tip_tree: repository.tree(&tip)?,
+        base,
+        tip,
+        known,
+        settled: Default::default(),
+        graph,
+        repository,
+        store,
+    };
+    references_exist(&ground)?;
+    Ok((ground, name))
+}
+
+fn usage(message: String) -> DriveError {
+    DriveError::refused(ExitCode::Usage, message)
+}
+
+/// `--base`, then the feature's, the project's, the current branch.
+fn resolve_base(graph: &Graph, repository: &Repository, asked: Option<&str>) -> Result<(String, ObjectId), DriveError> {
+    if repository.resolve("HEAD")?.is_none() && asked.is_none() && graph.feature.base.is_none() {
+        return Err(usage("the repository has no commits yet; make a first one: `git add -A && git commit -m \"first\"`".into()));
+    }
+    let (name, source) = match (asked, &graph.feature.base) {
+        (Some(asked), _) => (asked.to_owned(), "`--base`"),
+        (None, Some(base)) => (base.clone(), "`base=` in the plan"),
+        (None, None) => match repository.current_branch() {
+            Some(branch) => (branch, "the current branch"),
+            None => {
+                return Err(usage("HEAD is detached and nothing names a branch to start from; give `--base BRANCH`, or `base=` on the feature or project".into()));
+            }
+        },
+    };
+    match repository.resolve(&name)? {
+        Some(commit) => Ok((name, commit)),
+        None => Err(usage(format!("the base `{name}` ({source}) does not exist; `git branch -a` shows what does"))),
+    }
+}
+
+/// Every file that the plan reads at run time is on the base, or may be made by a unit before.
+fn references_exist(ground: &Ground) -> Result<(), DriveError> {
+    for node in ground.graph.nodes.iter().filter(|node| node.kind == NodeKind::Dispatch) {
+        let paths = node.ask.refs.iter().map(|reference| &reference.path).chain(&node.ask.rules);
+        for path in paths {
+            if ground.base_tree.entry(path).is_some() || ground.tip_tree.entry(path).is_some() {
+                continue;
+            }
+            let made = ground.topology.ancestors_in_canonical_order(node.index).into_iter().any(|before| Scope::of(ground.node(before)).allows(path));
+            if !made {
+                return Err(usage(format!(
+                    "`{path}`, which unit `{}` reads, is not in commit {}; commit it first: agents see committed files only",
+                    node.id,
+                    ground.base.short()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The programs of agents and verifiers that the selected nodes use can be found.
+pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> Result<(), DriveError> {
+    let path = places.path();
+    let root = ground.repository.root().to_owned();
+    let nodes = || ground.graph.nodes.iter().filter(|node| selected[node.index as usize]);
+    for agent in &ground.graph.agents {
+        if !nodes().any(|node| node.policy.agent.as_deref() == Some(agent.id.as_str())) {
+            continue;
+        }
+        let program = match (agent.via, agent.run.first()) {
+            (_, Some(program)) => program.clone(),
+            (Via::Claude, None) => "claude".to_owned(),
+            (Via::Command, None) => return Err(usage(format!("agent `{}` has no `run`", agent.id))),
+        };
+        if !found(&program, &path, &root, ground) {
+            let how = match agent.via {
+                Via::Claude => "; `npm install -g @anthropic-ai/claude-code` installs it",
+                Via::Command if program.contains('/') => "; a path is relative to the worktree, so the file must be committed and executable",
+                Via::Command => "; install it, or name it with its path",
+            };
+            return Err(DriveError::refused(ExitCode::Environment, format!("the program `{program}` of agent `{}` was not found{how}", agent.id)));
+        }
+    }
+    for node in nodes() {
+        let checks = node.policy.verify.iter().map(|verify| (verify.verifier.as_str(), &verify.check));
+        let criteria = node.ask.criteria.iter().chain(&node.policy.gate_criteria).flat_map(|criterion| &criterion.predicates);
+        let commands = criteria.filter_map(|predicate| match predicate {
+            Predicate::Command(check) => Some(("a criterion", check)),
+            _ => None,
+        });
+        for (name, check) in checks.chain(commands) {
+            if let Command::Run(words) = &check.command {
+                program_of(name, words, &node.id, &path, &root, ground)?;
+            }
+        }
+    }
+    for verifier in &ground.graph.verifiers {
+        for tool in &verifier.tools {
+            program_of(&verifier.id, tool, "", &path, &root, ground)?;
+        }
+    }
+    if let Some(program) = ground.graph.worktree.prepare.first()
+        && !found(program, &path, &root, ground)
+    {
+        return Err(DriveError::refused(ExitCode::Environment, format!("the program `{program}` of `prepare` was not found; install it")));
+    }
+    Ok(())
+}
+
+fn program_of(name: &str, words: &[String], node: &str, path: &str, root: &Utf8Path, ground: &Ground) -> Result<(), DriveError> {
+    let Some(program) = words.first().filter(|program| !found(program, path, root, ground)) else { return Ok(()) };
+    let of = if node.is_empty() { String::new() } else { format!(" (unit `{node}`)") };
+    let message = format!("the program `{program}` of verifier `{name}`{of} was not found; install it, or correct the verifier");
+    Err(DriveError::refused(ExitCode::Environment, message))
+}
+
+/// On PATH; or, given with a path, in the tree, or made by a unit of the plan, or on this machine.
+fn found(program: &str, path: &str, root: &Utf8Path, ground: &Ground) -> bool {
+    if !program.contains('/') {
+        return resolve_program(program, path).is_some();
+    }
+    if program.starts_with('/') {
+        return resolve_program(program, path).is_some();
+    }
+    let relative = program.strip_prefix("./").unwrap_or(program);
+    ground.tip_tree.entry(relative).is_some()
+        || ground.base_tree.entry(relative).is_some()
+        || ground.graph.nodes.iter().any(|node| Scope::of(node).allows(relative))
+        || ground.graph.worktree.share.iter().any(|share| root.join(share).as_str().starts_with(root.as_str()) && relative.starts_with(share.as_str()))
+}

@@ -1,0 +1,184 @@
+//! Opens a run: replays the journal, settles what a crash left open, and decides whether an open run goes on.
+//!
+//! Does not judge units; it makes sure that nothing of an earlier run is still under way.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::error::DriveError;
+use super::place::Places;
+use super::progress::{Note, Progress};
+use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
+use crate::digest::ObjectId;
+use crate::fault::ExitCode;
+use crate::journal::{Durability, Journal};
+use crate::process::{Cancel, processes_using, wait_released};
+use crate::record::Event;
+use crate::state::State;
+use crate::workspace::{Repository, Swap};
+
+/// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
+const WAIT: Duration = Duration::from_secs(20);
+
+pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cancel) -> Result<Run, DriveError> {
+    let Setup { graph, plan, repository, environment, detected, options } = setup;
+    let feature = graph.feature.id.clone();
+    let store = open_store(&repository)?;
+    let opened = Journal::open(&repository.state_dir(), &feature)?;
+    let mut journal = opened.journal;
+    let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
+    if let Some(torn) = &opened.torn {
+        let text = format!("the journal's last {} bytes were cut off by a crash; they are moved aside ({})", torn.bytes, torn.file);
+        progress.note(&Note::Warning { text: &text });
+    }
+    let places = Places::new(&repository, environment, detected)?;
+    let mut settled = end_attempts(&state, &places, &feature).await?;
+    let branch = branch_name(&feature);
+    let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
+    settled.extend(intents);
+    let same = state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
+    let resumed = same.map(|run| (run.id.clone(), run.started.head.clone(), run.started.base.clone()));
+    if state.open_run().is_some() && resumed.is_none() {
+        let reason = "the plan changed before the run was finished".to_owned();
+        settled.push(Event::RunEnded { feature: feature.clone(), exit: ExitCode::Interrupted.code(), reason });
+    }
+    if !settled.is_empty() {
+        let appended = journal.append(&settled, Durability::Synced)?;
+        for line in appended.foreign.iter().chain(&appended.written) {
+            state.apply(&line.record);
+            progress.record(&line.bytes);
+        }
+    }
+    if let Some(reason) = moved {
+        return Err(DriveError::refused(ExitCode::WorkFailed, reason));
+    }
+    sweep(&state, &places).await;
+    // A base that was asked for by name is for a new run.
+    let pinned = resumed.as_ref().filter(|_| options.base.is_none());
+    let exists = |head: &ObjectId| repository.commit(head).is_ok();
+    let pinned = pinned.filter(|(_, head, _)| exists(head)).cloned();
+    let (ground, base_name) =
+        preflight::ground(graph, repository, store, &state, options.base.as_deref(), pinned.as_ref().map(|(_, head, _)| head))?;
+    let selected = selection(&ground, &options);
+    preflight::programs(&ground, &places, &selected)?;
+    let (run_id, base_name) = match &pinned {
+        Some((id, _, base)) => (id.clone(), base.clone()),
+        None => (nonce()?, base_name),
+    };
+    if let Some((_, head, _)) = &pinned {
+        let containment = places.detected().containment.as_str();
+        progress.note(&Note::RunStarted { feature: &feature, branch: &branch, head, resumed: true, containment });
+    }
+    Ok(Run {
+        ground: RefCell::new(ground),
+        state: RefCell::new(state),
+        journal: RefCell::new(journal),
+        places,
+        plan,
+        branch,
+        base_name,
+        options,
+        started: Cell::new(pinned.is_some()),
+        run_id,
+        progress,
+        cancel,
+        tools: RefCell::new(BTreeMap::new()),
+        verdict: Cell::new(ExitCode::Complete),
+        preparing: tokio::sync::Mutex::new(()),
+        reserved: Cell::new(0),
+    })
+}
+
+/// Waits until every attempt that is still open has ended, and says what is charged for it.
+async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<Vec<Event>, DriveError> {
+    let mut events = Vec::new();
+    for attempt in state.open_attempts() {
+        let started = &attempt.started;
+        let lock = places.lock_of("attempts", &started.attempt);
+        let dir = places.dir_of("attempts", &started.attempt);
+        if !wait_released(&lock, WAIT).await? {
+            return Err(DriveError::refused(
+                ExitCode::Environment,
+                format!(
+                    "an attempt of unit `{}` from an earlier run has not ended (its watcher is process {} on {}); end it and run this again",
+                    started.unit, started.shim.pid, started.shim.host
+                ),
+            ));
+        }
+        let left = processes_using(&dir);
+        if !left.is_empty() {
+            let pids: Vec<String> = left.iter().map(u32::to_string).collect();
+            return Err(DriveError::refused(
+                ExitCode::Environment,
+                format!("processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again", started.unit, pids.join(" ")),
+            ));
+        }
+        events.push(Event::AttemptLost {
+            feature: feature.to_owned(),
+            unit: started.unit.clone(),
+            attempt: started.attempt.clone(),
+            charged_micro_usd: started.reserved_micro_usd,
+        });
+    }
+    Ok(events)
+}
+
+/// An intent that is neither landed nor void: the branch says what became of it (protocol, step 11). The second
+/// value says that somebody else moved the branch, which ends the run.
+fn settle_intents(
+    state: &State, repository: &Repository, feature: &str, branch: &str,
+) -> Result<(Vec<Event>, Option<String>), DriveError> {
+    let mut events = Vec::new();
+    let mut moved = None;
+    for intent in state.open_intents() {
+        let mut tip = repository.branch(branch)?;
+        // The branch is where the intent found it, or was about to be made.
+        let untouched = tip.is_none() || tip.as_ref() == Some(&intent.parent);
+        let written = repository.commit(&intent.commit).is_ok();
+        if untouched && written {
+            let log = format!("loop: land {}", intent.unit);
+            tip = match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
+                Swap::Done => Some(intent.commit.clone()),
+                Swap::Moved(now) => now,
+            };
+        }
+        let landed = written
+            && match &tip {
+                Some(tip) => repository.is_ancestor(&intent.commit, tip)?,
+                None => false,
+            };
+        let (feature, unit, branch) = (feature.to_owned(), intent.unit.clone(), branch.to_owned());
+        let commit = intent.commit.clone();
+        if landed {
+            events.push(Event::Landed { feature, unit, branch, commit, result: intent.result });
+            continue;
+        }
+        let reason = match untouched {
+            // The result is accepted all the same and lands again, with the same id.
+            true => format!("the commit {} did not survive the crash", commit.short()),
+            false => format!(
+                "`{branch}` was moved by somebody else while unit `{unit}` was landing; look at it with `git log {branch}` and run this again"
+            ),
+        };
+        if !untouched {
+            moved = Some(reason.clone());
+        }
+        events.push(Event::LandVoid { feature, unit, branch, commit, reason });
+    }
+    Ok((events, moved))
+}
+
+/// Removes places of attempts that are over, or that were never recorded.
+async fn sweep(state: &State, places: &Places) {
+    let open: Vec<String> = state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
+    for kind in ["attempts", "checks"] {
+        for nonce in places.existing(kind) {
+            let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
+            if !open.contains(&nonce) && free {
+                places.remove(kind, &nonce);
+            }
+        }
+    }
+}
