@@ -143,8 +143,11 @@ fn damaged_edges_are_refused() {
     assert!(matches!(rebuilt(&|graph| graph.agents.clear()), Err(DecodeError::Inconsistent(_))));
 }
 
-/// Every way to edit the meaning of the plan, and whether it is asked of `schema` (the first unit).
-fn edits() -> Vec<(&'static str, bool, fn(&mut Plan))> {
+/// What is edited, whether it is asked of `schema` (the first unit), and the edit.
+type NamedEdit = (&'static str, bool, fn(&mut Plan));
+
+/// Every way to edit the meaning of the plan.
+fn edits() -> Vec<NamedEdit> {
     fn unit(plan: &mut Plan) -> &mut plan::Unit {
         &mut plan.units[0]
     }
