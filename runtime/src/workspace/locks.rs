@@ -71,7 +71,9 @@ pub(super) struct RefLock {
 impl RefLock {
     /// Takes the lock of the ref `name`, whose file is `target`.
     pub(super) fn take(
-        exclusive: &Exclusive, name: &str, target: &Utf8Path,
+        exclusive: &Exclusive,
+        name: &str,
+        target: &Utf8Path,
     ) -> Result<RefLock, WorkspaceError> {
         let dir = exclusive.state.join("ref-locks");
         fs::create_dir_all(&dir).map_err(WorkspaceError::io("make", dir.as_str()))?;

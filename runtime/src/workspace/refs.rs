@@ -60,7 +60,11 @@ impl Repository {
 
     /// `expected`: `None` sets the ref whatever it is at.
     fn update(
-        &self, name: &str, expected: Option<Option<&ObjectId>>, new: &ObjectId, log: &str,
+        &self,
+        name: &str,
+        expected: Option<Option<&ObjectId>>,
+        new: &ObjectId,
+        log: &str,
     ) -> Result<Swap, WorkspaceError> {
         if !name.starts_with("refs/") || !git2::Reference::is_valid_name(name) {
             return Err(WorkspaceError::InvalidName { kind: "ref", name: name.to_owned() });
