@@ -19,13 +19,8 @@ use loop_runtime::sandbox::{Access, Containment, Detected, Profile, Role, detect
 
 const TEST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The built `loop`, beside the directory of the test binaries.
 fn loop_program() -> Utf8PathBuf {
-    let test =
-        Utf8PathBuf::from_path_buf(std::env::current_exe().expect("a test has a path")).expect("UTF-8");
-    let program = test.parent().and_then(Utf8Path::parent).expect("in target/debug/deps").join("loop");
-    assert!(program.is_file(), "{program} is missing: run `cargo build` first");
-    program
+    Utf8PathBuf::from_path_buf(loop_tests::loop_binary()).expect("UTF-8")
 }
 
 /// `None`: bubblewrap does not work here. Under `CI` that is a failure, as anywhere a lane is skipped.
@@ -510,6 +505,8 @@ fn executor(place: &Place, script: &str, confined: bool) -> Child {
     Command::new(std::env::current_exe().expect("a test has a path"))
         .args(["--exact", "process::as_executor"])
         .env(EXECUTOR, &place.root)
+        // The programs are there: this process has looked.
+        .env("LOOP_TESTS_BUILT", "1")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
