@@ -2,14 +2,15 @@
 //!
 //! Does not know what a phase does, nor where files come from.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::check::{CheckedPlan, check};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::plan::names::duplicate_features;
 use crate::plan::{Input, lower};
-use crate::source::{SourceMap, Sources, Span};
+use crate::source::{SourceMap, Sources, Span, Spanned};
 
 /// What came out.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
     let mut map = SourceMap::default();
     let mut diagnostics = Vec::new();
     let mut plans = Vec::new();
-    let mut features: BTreeMap<String, Span> = BTreeMap::new();
+    let mut features: Vec<Spanned<String>> = Vec::new();
     for group in groups {
         let project = group.project.as_deref();
         if group.plans.is_empty() {
@@ -57,31 +58,18 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
         }
         for path in &group.plans {
             let lowered = lower(&Input { project, plan: Some(path) }, sources, &mut map);
-            if let Some(feature) = &lowered.plan.feature {
-                let folded = feature.id.value.to_lowercase();
-                match features.get(&folded) {
-                    Some(first) if *first != feature.id.span => {
-                        diagnostics.push(same_feature(&feature.id.value, feature.id.span, *first));
-                    }
-                    _ => _ = features.insert(folded, feature.id.span),
-                }
-            }
+            features.extend(lowered.plan.feature.as_ref().map(|feature| feature.id.clone()));
             let (checked, found) = check(lowered.plan, sources, &map, &lowered.diagnostics);
             diagnostics.extend(lowered.diagnostics);
             diagnostics.extend(found);
             plans.push((path.clone(), checked));
         }
     }
+    features.sort_by_key(|id| id.span);
+    features.dedup_by_key(|id| id.span);
+    diagnostics.extend(duplicate_features(&features));
     sort(&mut diagnostics, &map);
     Compilation { map, diagnostics, plans }
-}
-
-/// A feature's id is its branch `loop/ID`, and branch names that differ in case alone collide on many disks.
-fn same_feature(id: &str, span: Span, first: Span) -> Diagnostic {
-    Diagnostic::new("duplicate-id", span, format!("two plans of this repository are features called `{id}`"))
-        .at("this feature would use the same branch")
-        .label(first, "the first one")
-        .help(format!("both would commit to `loop/{id}`; give one of them another id"))
 }
 
 /// By path, place, rule and message, without repetitions.
@@ -98,12 +86,25 @@ fn sort(diagnostics: &mut Vec<Diagnostic>, map: &SourceMap) {
     };
     diagnostics.sort_by_cached_key(key);
     // Equal ones are neighbours now, or have only others of the same key between them.
+    let mut circles: BTreeSet<Vec<Span>> = BTreeSet::new();
     let mut kept: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
     for diagnostic in diagnostics.drain(..) {
         let alike = |other: &&Diagnostic| other.primary.span == diagnostic.primary.span;
+        // A circle of files is found once from each plan in it, every time with another beginning.
+        if diagnostic.rule.name == "import-cycle" && !circles.insert(places(&diagnostic)) {
+            continue;
+        }
         if !kept.iter().rev().take_while(alike).any(|other| *other == diagnostic) {
             kept.push(diagnostic);
         }
     }
     *diagnostics = kept;
+}
+
+/// Every place that a diagnostic points at, sorted.
+fn places(diagnostic: &Diagnostic) -> Vec<Span> {
+    let labels = diagnostic.labels.iter().map(|label| label.span);
+    let mut places: Vec<Span> = labels.chain([diagnostic.primary.span]).collect();
+    places.sort();
+    places
 }

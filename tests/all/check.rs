@@ -123,7 +123,7 @@ fn every_repository_is_reported_as_expected() {
 
 const PROJECT: &str = "project shop base=main {\n    agent writer via=command { run \"./agent.sh\"; }\n    defaults agent=writer { verify test; }\n    verifier test { run cargo test; }\n}\n";
 const PLAN: &str = "feature F-1 {\n    unit a { goal \"a\"; creates \"a\"; }\n}\n";
-const BROKEN: &str = "feature F-1 {\n    unit a { goal \"a\"; creates \"a\"; needs b; }\n}\n";
+const BROKEN: &str = "feature F-2 {\n    unit a { goal \"a\"; creates \"a\"; needs b; }\n}\n";
 
 fn place() -> Place {
     Place::new(&[
@@ -212,7 +212,7 @@ fn a_plan_on_standard_input_belongs_to_the_repository() {
     let output = run(&place.root(), &["check", "-", "--format", "short"], BROKEN.as_bytes());
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stdout).starts_with("<stdin>:2:45: error[L0203/unknown-unit]"),
+        text(&output.stdout).starts_with("<stdin>:2:43: error[L0203/unknown-unit]"),
         "{}",
         text(&output.stdout)
     );

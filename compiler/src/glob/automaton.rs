@@ -299,6 +299,16 @@ fn after(c: char) -> Option<char> {
     (c..=char::MAX).nth(1)
 }
 
+/// Does the part that ends before `end` look like a file's name: `a.rs`, `*.toml`, but not `src`, `.github` or `v1.2`?
+fn has_extension(tokens: &[Token], end: usize) -> bool {
+    let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
+    let part = &tokens[tokens[..end].iter().rposition(boundary).map_or(0, |at| at + 1)..end];
+    let Some(dot) = part.iter().rposition(|token| *token == Token::Char('.')) else { return false };
+    let letters = |token: &Token| matches!(token, Token::Char(c) if c.is_alphanumeric());
+    let begins = matches!(part.get(dot + 1), Some(Token::Char(c)) if c.is_alphabetic());
+    dot > 0 && begins && part[dot + 1..].iter().all(letters)
+}
+
 struct Product<'p> {
     left: &'p [Token],
     right: &'p [Token],
@@ -354,7 +364,7 @@ impl Product<'_> {
         for left in reach(self.left, state.left, state.at_start) {
             for right in reach(self.right, state.right, state.at_start) {
                 for c in self.letters_for(left, right) {
-                    if c == '/' && state.at_start {
+                    if c == '/' && (state.at_start || self.below_a_file(left, right)) {
                         continue;
                     }
                     let steps = (step(self.left, left, c, self.fold), step(self.right, right, c, self.fold));
@@ -367,6 +377,16 @@ impl Product<'_> {
             }
         }
         next
+    }
+
+    /// Would a `/` lead below a file, as from `Cargo.toml` into `**/*.rs`? A name with an extension is a file unless
+    /// the other pattern spells it as a directory, as `Cargo.toml/x` does.
+    fn below_a_file(&self, left: usize, right: usize) -> bool {
+        let file = |tokens: &[Token], at: usize| at == tokens.len() && has_extension(tokens, at);
+        let spelt = |tokens: &[Token], at: usize| {
+            tokens.get(at) == Some(&Token::Separator) && has_extension(tokens, at)
+        };
+        (file(self.left, left) && !spelt(self.right, right)) || (file(self.right, right) && !spelt(self.left, left))
     }
 
     /// The characters worth trying: a spelt character leaves no choice.

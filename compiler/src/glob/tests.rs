@@ -143,6 +143,18 @@ fn overlap_gives_an_example() {
 }
 
 #[test]
+fn below_a_file_there_is_nothing() {
+    assert_eq!(meet("Cargo.toml", "**/*.rs"), None);
+    assert_eq!(meet("src/*.rs", "src/*/mod.rs"), None);
+    assert_eq!(meet("src/a.rs", "src/**/tests/*"), None);
+    assert_eq!(meet("conf.d", "conf.d/x").as_deref(), Some("conf.d/x"), "both say that it is a directory");
+    assert_eq!(meet("src", "**/*.rs").is_some(), true);
+    assert_eq!(meet("docs/v1.2", "docs/**/*.md").is_some(), true);
+    assert_eq!(meet(".github", "**/*.yml").is_some(), true);
+    assert_eq!(meet("src/*", "src/a/b.rs").as_deref(), Some("src/a/b.rs"));
+}
+
+#[test]
 fn what_is_excluded_does_not_count() {
     let outside = |a, b, excluded: &[&str]| {
         let excluded: Vec<Pattern> = excluded.iter().map(|text| pattern(text)).collect();
@@ -154,7 +166,11 @@ fn what_is_excluded_does_not_count() {
     assert_eq!(outside("src/**", "src/*", &["src/[a-m]*", "src/[!a-m]*"]), None);
     assert_eq!(outside("src/**", "src/?", &["src/[a-m]*", "src/[!a-n]*"]).as_deref(), Some("src/n"));
     let case = outside("specs/**", "specs/Draft/x", &["specs/draft/**"]);
-    assert_eq!(case.as_deref(), Some("specs/Draft/x"), "another case is another directory, where case counts");
+    assert_eq!(
+        case.as_deref(),
+        Some("specs/Draft/x"),
+        "another case is another directory, where case counts"
+    );
 }
 
 #[test]
@@ -193,7 +209,9 @@ mod naive {
             (['*', rest @ ..], _) => part(rest, text) || (!text.is_empty() && part(pattern, &text[1..])),
             (['?', rest @ ..], [_, others @ ..]) => part(rest, others),
             (['[', '!', c, ']', rest @ ..], [own, others @ ..]) => c != own && part(rest, others),
-            (['[', c, '-', d, ']', rest @ ..], [own, others @ ..]) => c <= own && own <= d && part(rest, others),
+            (['[', c, '-', d, ']', rest @ ..], [own, others @ ..]) => {
+                c <= own && own <= d && part(rest, others)
+            }
             ([c, rest @ ..], [own, others @ ..]) => c == own && part(rest, others),
             _ => false,
         }

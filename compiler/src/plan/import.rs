@@ -12,7 +12,7 @@ use super::read::{self, File, Node};
 use super::schema::{PLAN_FILE, PROJECT_FILE};
 use super::values::{self, PathProblem};
 use crate::diagnostic::Diagnostic;
-use crate::source::{ReadError, SourceFile, SourceMap, Sources, Span};
+use crate::source::{FileId, ReadError, SourceFile, SourceMap, Sources, Span};
 use crate::syntax::{self, NodeId};
 
 /// Index into [`Loaded::files`].
@@ -135,7 +135,10 @@ impl Loader<'_> {
         let id = match self.map.by_path(path) {
             Some(id) => id,
             None => {
-                let text = read_text(self.sources, path)?;
+                let bytes = self.sources.read(path).map_err(ReadProblem::Source)?;
+                let next = FileId(self.map.files().count() as u32);
+                let (text, found) = syntax::decode(next, bytes);
+                self.diagnostics.extend(found);
                 self.map.add(SourceFile::new(path.to_owned(), text))
             }
         };
@@ -309,8 +312,8 @@ impl Loader<'_> {
             };
             self.diagnostics.extend(clash);
         }
-        for (name, span) in reviewers(file) {
-            // Reviewers share the verifiers' name space; none can be used yet, and that was said.
+        for (name, span) in not_read_yet(file) {
+            // None of them can be used yet, and that was said; whoever names one is not told that it is unknown.
             let _ = table.verifiers.declare(&name, None, span);
         }
         for import in std::mem::take(&mut self.imports[at]) {
@@ -370,14 +373,14 @@ impl Loader<'_> {
     }
 }
 
-/// Ids of `reviewer` nodes, which no version up to this one reads.
-fn reviewers(file: &File) -> Vec<(String, Span)> {
+/// Ids of `reviewer` and `template` nodes, which this version does not read.
+fn not_read_yet(file: &File) -> Vec<(String, Span)> {
     let document = &file.document;
     let mut found = Vec::new();
     for root in document.roots() {
         let inside = document.children(root).filter(|_| &*document.node(root).name == "project");
         for id in std::iter::once(root).chain(inside) {
-            if &*document.node(id).name == "reviewer"
+            if matches!(&*document.node(id).name, "reviewer" | "template")
                 && let Some(entry) = document.arguments(id).next()
                 && let Some(name) = read::name(entry)
             {

@@ -101,6 +101,26 @@ impl Reader<'_> {
             );
             return Some(meant);
         }
+        if let Some((front, back)) = name.split_once(':')
+            && let Some(meant) = spec.child(front)
+        {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    "punctuation-in-name",
+                    span,
+                    "the colon and what follows became part of the node's name",
+                )
+                .at(format!("this node is called `{name}`"))
+                .help("a space stands between a node's name and its values")
+                .replace(
+                    span,
+                    format!("{} {back}", meant.name),
+                    "write a space",
+                    Applicability::Safe,
+                ),
+            );
+            return None;
+        }
         let found = Diagnostic::new("unknown-node", span, format!("{} takes no node `{name}`", called(spec)))
             .at("no such node may stand here");
         let lower = name.to_lowercase();

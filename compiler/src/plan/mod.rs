@@ -46,3 +46,6 @@ pub fn lower(input: &Input, sources: &dyn Sources, map: &mut SourceMap) -> Lower
     diagnostics.sort_by_key(|found| (found.primary.span, found.rule.code));
     Lowered { plan, diagnostics }
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,11 +207,16 @@ impl<'r> Reader<'r> {
                 },
             };
             if let Since::NotYet(meanwhile) = child.since {
-                self.diagnostics.push(not_yet(node.name_span, &format!("`{}`", child.name), meanwhile));
+                let what = match parent {
+                    Some(_) => format!("`{}` in {}", child.name, called(spec)),
+                    None => format!("`{}`", child.name),
+                };
+                self.diagnostics.push(not_yet(node.name_span, &what, meanwhile));
                 continue;
             }
             specs[id.0 as usize] = Some(child);
-            if child.many || spec.open == Open::Parameters {
+            // A misspelt node is read as what it was probably meant to be; that is no ground to call it a repetition.
+            if child.many || spec.open == Open::Parameters || *node.name != *child.name {
                 continue;
             }
             match once.iter().find(|(name, _)| *name == child.name) {
@@ -236,11 +241,13 @@ impl<'r> Reader<'r> {
         let node = document.node(id);
         if let Some(ty) = &node.ty {
             let found = no_annotations(ty.span);
-            let removal = Span { file: node.span.file, start: ty.span.start, end: node.name_span.start };
-            self.diagnostics.push(if self.written(removal).starts_with('(') {
-                found.replace(removal, "", "remove it", Applicability::Safe)
-            } else {
-                found
+            let open = self.source.text[..node.name_span.start as usize].rfind('(');
+            self.diagnostics.push(match open {
+                Some(open) => {
+                    let removal = Span { start: open as u32, end: node.name_span.start, ..ty.span };
+                    found.replace(removal, "", "remove it", Applicability::Safe)
+                }
+                None => found,
             });
         }
         if self.swallowed_words(id, spec) {
@@ -280,7 +287,7 @@ impl<'r> Reader<'r> {
             };
             arguments += 1;
             match position {
-                Some(position) => self.value(entry, position.ty, position.what),
+                Some(position) => self.value(entry, position.ty, &format!("`{}`", spec.name), position.what),
                 None => surplus = Some(surplus.map_or(entry.span, |span| span.to(entry.span))),
             }
         }
@@ -362,25 +369,33 @@ impl<'r> Reader<'r> {
                 self.diagnostics.push(not_yet(entry.span, &what, meanwhile));
                 return;
             }
-            self.value(entry, property.ty, &format!("`{}=`", property.name));
+            self.value(entry, property.ty, &format!("`{}=`", property.name), &describe(property.ty));
             return;
         }
         match spec.open {
-            Open::Parameters => self.value(entry, Type::Value, &format!("`{}=`", key.name)),
-            Open::Renames => self.value(entry, Type::Name, "a name"),
+            Open::Parameters => {
+                self.value(entry, Type::Value, &format!("`{}=`", key.name), &describe(Type::Value));
+            }
+            Open::Renames => {
+                self.value(entry, Type::Name, &format!("`{}=`", key.name), &describe(Type::Name))
+            }
             Open::Closed if takes_a_command(spec) => self.property_in_command(entry, spec),
             Open::Closed => self.unknown_property(entry, spec, id),
         }
     }
 
-    /// Checks one value; `place` is what it stands for, with an article.
-    fn value(&mut self, entry: &Entry, ty: Type, place: &str) {
-        if let Some(found) = self.value_problem(entry, ty, place) {
+    /// Checks one value; `place` takes it, and `expected` says what it should be.
+    fn value(&mut self, entry: &Entry, ty: Type, place: &str, expected: &str) {
+        let expected = match ty {
+            Type::Word(_) | Type::Count(..) => &describe(ty),
+            _ => expected,
+        };
+        if let Some(found) = self.value_problem(entry, ty, place, expected) {
             self.diagnostics.push(found);
         }
     }
 
-    fn value_problem(&mut self, entry: &Entry, ty: Type, place: &str) -> Option<Diagnostic> {
+    fn value_problem(&mut self, entry: &Entry, ty: Type, place: &str, expected: &str) -> Option<Diagnostic> {
         let span = entry.value_span;
         let text = match (&entry.value, ty) {
             (Value::String(text, style), _) => {
@@ -393,11 +408,11 @@ impl<'r> Reader<'r> {
             }
             (Value::Integer(number), Type::Count(least, most)) => {
                 let fits = u64::try_from(*number).is_ok_and(|number| (least..=most).contains(&number));
-                return (!fits).then(|| self.wrong(span, place, ty, "another number"));
+                return (!fits).then(|| wrong(span, place, expected, "another number"));
             }
             (value @ (Value::Integer(_) | Value::Number(_)), Type::Money) => {
                 let problem = values::money(value).err()?;
-                return Some(self.wrong(span, place, ty, "something else").help(problem));
+                return Some(wrong(span, place, expected, "something else").help(problem));
             }
             (Value::Integer(_) | Value::Number(_), Type::Argv | Type::Value) => return None,
             (Value::Integer(_) | Value::Number(_), Type::Id) => {
@@ -419,7 +434,7 @@ impl<'r> Reader<'r> {
                 );
             }
             (Value::Integer(_) | Value::Number(_), _) => {
-                let found = self.wrong(span, place, ty, "a number");
+                let found = wrong(span, place, expected, "a number");
                 let words = matches!(ty, Type::Word(_));
                 let quoted = values::quote(self.written(span));
                 return Some(match ty {
@@ -429,20 +444,27 @@ impl<'r> Reader<'r> {
                 });
             }
             (Value::Bool(_), _) => {
-                let found = self.wrong(span, place, ty, "a boolean");
+                let found = wrong(span, place, expected, "a boolean");
                 return Some(
                     found.help("plans have no booleans: choices are words, and leaving a node out says no"),
                 );
             }
             (Value::Null, _) => {
-                let found = self.wrong(span, place, ty, "null");
+                let found = wrong(span, place, expected, "null");
                 return Some(found.help("plans have no null: leave out what is not there"));
             }
         };
-        self.text_problem(entry, text, ty, place)
+        self.text_problem(entry, text, ty, place, expected)
     }
 
-    fn text_problem(&mut self, entry: &Entry, text: &str, ty: Type, place: &str) -> Option<Diagnostic> {
+    fn text_problem(
+        &mut self,
+        entry: &Entry,
+        text: &str,
+        ty: Type,
+        place: &str,
+        expected: &str,
+    ) -> Option<Diagnostic> {
         let span = entry.value_span;
         let problem = match ty {
             Type::Id | Type::Kind => {
@@ -477,7 +499,7 @@ impl<'r> Reader<'r> {
                     return Some(not_yet(span, &format!("`{}`", self.written(entry.span)), meanwhile));
                 }
                 None => {
-                    let found = self.wrong(span, place, ty, "another word");
+                    let found = wrong(span, place, expected, "another word");
                     return Some(match did_you_mean(text, words.iter().map(|word| word.name)) {
                         Some(near) => {
                             found.replace(span, near, format!("replace with `{near}`"), Applicability::Safe)
@@ -487,7 +509,7 @@ impl<'r> Reader<'r> {
                 }
             },
             Type::Count(..) | Type::Money => {
-                let found = self.wrong(span, place, ty, "a text");
+                let found = wrong(span, place, expected, "a text");
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 return Some(match digits {
                     true => found.replace(span, text, "remove the quotes", Applicability::Safe),
@@ -497,21 +519,15 @@ impl<'r> Reader<'r> {
             Type::Duration => values::duration(text).err(),
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
-        Some(self.wrong(span, place, ty, "something else").help(problem))
+        Some(wrong(span, place, expected, "something else").help(problem))
     }
+}
 
-    fn wrong(&self, span: Span, place: &str, ty: Type, found: &str) -> Diagnostic {
-        let expected = describe(ty);
-        let message = if place.starts_with('`') {
-            format!("{place} takes {expected}")
-        } else {
-            format!("this place takes {expected}")
-        };
-        Diagnostic::new("wrong-type", span, message).at(match found {
-            "something else" => format!("not {expected}"),
-            found => format!("this is {found}"),
-        })
-    }
+fn wrong(span: Span, place: &str, expected: &str, found: &str) -> Diagnostic {
+    Diagnostic::new("wrong-type", span, format!("{place} takes {expected}")).at(match found {
+        "something else" => format!("not {expected}"),
+        found => format!("this is {found}"),
+    })
 }
 
 /// What a value of the type is, with an article.

@@ -51,7 +51,13 @@ pub(super) fn balance(mut tokens: Vec<Token>, mistakes: &mut Mistakes<'_>) -> Ve
         while let Some(repair) = next.next_if(|repair| repair.at == at) {
             match repair.kind {
                 RepairKind::CloseBefore { .. } => {
-                    repaired.push(Token { kind: Kind::MissingClose, escaped: false, flawed: true, open: false, ..*token });
+                    repaired.push(Token {
+                        kind: Kind::MissingClose,
+                        escaped: false,
+                        flawed: true,
+                        open: false,
+                        ..*token
+                    });
                 }
                 RepairKind::Surplus { .. } => token.kind = Kind::SurplusClose,
             }
@@ -88,7 +94,9 @@ fn by_counting(tokens: &[Token]) -> Vec<Repair> {
         }
     }
     let end = tokens.len() - 1;
-    repairs.extend(open.iter().rev().map(|open| Repair { at: end, kind: RepairKind::CloseBefore { open: *open } }));
+    repairs.extend(
+        open.iter().rev().map(|open| Repair { at: end, kind: RepairKind::CloseBefore { open: *open } }),
+    );
     repairs
 }
 
@@ -159,7 +167,10 @@ fn by_indentation(tokens: &[Token], text: &str) -> Vec<Repair> {
             Kind::Space => {
                 if first_on_line {
                     let end = tokens[at + 1].start as usize;
-                    let wide: usize = text[token.start as usize..end].chars().map(|c| if c == '\t' { TAB } else { 1 }).sum();
+                    let wide: usize = text[token.start as usize..end]
+                        .chars()
+                        .map(|c| if c == '\t' { TAB } else { 1 })
+                        .sum();
                     indentation = (indentation + wide).min(DEEPEST);
                 }
                 continue;
@@ -171,7 +182,11 @@ fn by_indentation(tokens: &[Token], text: &str) -> Vec<Repair> {
         let begins_line = std::mem::replace(&mut first_on_line, false);
         if begins_line && token.kind != Kind::Close {
             if token.kind != Kind::Open {
-                while reading.blocks.last().is_some_and(|top| top.is_indented() && indentation <= top.indentation) {
+                while reading
+                    .blocks
+                    .last()
+                    .is_some_and(|top| top.is_indented() && indentation <= top.indentation)
+                {
                     reading.close_before(at);
                 }
             }
@@ -193,7 +208,8 @@ fn by_indentation(tokens: &[Token], text: &str) -> Vec<Repair> {
                 reading.push(Block { open: at, indentation, inner: None, inline: false, line });
             }
             Kind::Close => {
-                let suspect = suspect.filter(|(_, outer)| begins_line && *outer == indentation).map(|(first, _)| first);
+                let suspect =
+                    suspect.filter(|(_, outer)| begins_line && *outer == indentation).map(|(first, _)| first);
                 close(&mut reading, at, indentation, begins_line, suspect);
             }
             _ => {
@@ -273,11 +289,16 @@ fn unclosed(tokens: &[Token], open: usize, at: usize, mistakes: &Mistakes<'_>) -
     let line = text[..place].rfind(['\n', '\r']).map_or(0, |at| at + 1);
     let end = tokens[at + 1].start as usize;
     let (label, help) = if shower.kind == Kind::Close {
-        ("this `}` is indented like an outer block, and closes that one".to_owned(), "add a `}` before this line")
+        (
+            "this `}` is indented like an outer block, and closes that one".to_owned(),
+            "add a `}` before this line",
+        )
     } else {
         (
             match owner.and_then(|owner| owner.split_whitespace().next()) {
-                Some(name) => format!("this stands no deeper than `{name}`, so the block must have ended before it"),
+                Some(name) => {
+                    format!("this stands no deeper than `{name}`, so the block must have ended before it")
+                }
                 None => "this stands no deeper than the block, which must have ended before it".to_owned(),
             },
             "add a `}` on a line of its own before it",
@@ -300,7 +321,10 @@ fn surplus(tokens: &[Token], at: usize, suspect: Option<usize>, mistakes: &Mista
             let rest = &mistakes.text[from..];
             let line = rest[..rest.find(['\n', '\r']).unwrap_or(rest.len())].trim_end();
             found
-                .label(mistakes.span(from, from + line.len()), "this line has no `{`, though the lines after it are indented")
+                .label(
+                    mistakes.span(from, from + line.len()),
+                    "this line has no `{`, though the lines after it are indented",
+                )
                 .help("add the missing `{` at the end of that line, or delete the `}`")
         }
         None => found.help("delete it, or add the `{` that is missing before it"),

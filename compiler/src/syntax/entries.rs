@@ -73,7 +73,13 @@ impl Parser<'_> {
     }
 
     /// At the name of a property whose `=` is the token at `equals`.
-    fn property(&mut self, node: &mut OpenNode, before_name: Option<TypeAnnotation>, start: usize, equals: usize) -> bool {
+    fn property(
+        &mut self,
+        node: &mut OpenNode,
+        before_name: Option<TypeAnnotation>,
+        start: usize,
+        equals: usize,
+    ) -> bool {
         let mut good = true;
         if before_name.is_some() {
             good = false;
@@ -109,7 +115,13 @@ impl Parser<'_> {
         let (value, fine) = self.value();
         self.bump();
         let span = self.span(start, self.last_end);
-        self.document.entries.push(Entry { key: Some(Key { name, span: key_span }), ty, value, value_span, span });
+        self.document.entries.push(Entry {
+            key: Some(Key { name, span: key_span }),
+            ty,
+            value,
+            value_span,
+            span,
+        });
         good && fine
     }
 
@@ -139,10 +151,9 @@ impl Parser<'_> {
                 Kind::RightParen => (self.end(), "this type annotation is empty"),
                 _ => (open + 1, "`(` begins a type annotation, which needs a name: `(name)`"),
             };
-            let found = self
-                .mistakes
-                .error(open, end, message)
-                .help("write a type's name in the parentheses, or put the text in quotes if they are part of it");
+            let found = self.mistakes.error(open, end, message).help(
+                "write a type's name in the parentheses, or put the text in quotes if they are part of it",
+            );
             self.mistakes.add(found);
             if matches!(self.kind(), Kind::RightParen | Kind::Slashdash) {
                 self.bump();
@@ -179,12 +190,17 @@ impl Parser<'_> {
                 self.check_glued_comment();
                 return (self.text_of(self.at).into(), StringStyle::Bare, true);
             }
+            Kind::Quoted if self.meant_raw == Some(self.at) => {
+                let text = self.text_of(self.at).trim_matches('"');
+                return (text.into(), StringStyle::Raw, false);
+            }
             Kind::Quoted => StringStyle::Quoted,
             Kind::Raw => StringStyle::Raw,
             Kind::Multiline => StringStyle::Multiline,
             Kind::RawMultiline => StringStyle::RawMultiline,
             _ => {
-                let text = self.text_of(self.at).chars().filter(|c| !is_disallowed(*c)).collect();
+                let text =
+                    self.text_of(self.at).chars().filter(|c| !is_disallowed(*c) && *c != '"').collect();
                 return (text, StringStyle::Bare, false);
             }
         };
@@ -228,7 +244,9 @@ impl Parser<'_> {
             return (Value::String(text, style), good);
         }
         let first = text.as_bytes().first().copied().unwrap_or(0);
-        if (first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) && numbers::begins_like_a_number(&text) {
+        if (first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.'))
+            && numbers::begins_like_a_number(&text)
+        {
             return match numbers::parse(&text) {
                 Some(number) => (number, true),
                 None => {
@@ -260,7 +278,8 @@ impl Parser<'_> {
         let span = self.here();
         let found = self.error_here(format!("{} begins like a number, but is none", shown(text)));
         let full = text.replacen('.', "0.", 1);
-        let found = if let Some(number) = text.strip_suffix(',').filter(|rest| numbers::parse(rest).is_some()) {
+        let found = if let Some(number) = text.strip_suffix(',').filter(|rest| numbers::parse(rest).is_some())
+        {
             found.help("values are separated by spaces, not by commas").replace(
                 span,
                 number,
@@ -322,7 +341,8 @@ impl Parser<'_> {
             // Of a comment in the midst of words one can see that it is one; of a glob one cannot.
             Kind::BlockComment => {
                 !self.tokens[next].flawed
-                    && (is_string(self.tokens[next + 1].kind) || !self.text_of(next).contains(char::is_whitespace))
+                    && (is_string(self.tokens[next + 1].kind)
+                        || !self.text_of(next).contains(char::is_whitespace))
             }
             _ => false,
         };

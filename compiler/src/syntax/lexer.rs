@@ -4,7 +4,7 @@
 //! Source: KDL 2.0.1, sections "Whitespace", "Newline", "Disallowed Literal Code Points" and the full grammar.
 
 use super::mistakes::{Mistakes, shown};
-use crate::diagnostic::Applicability;
+use crate::diagnostic::{Applicability, Edit};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,19 +373,52 @@ impl Lexer<'_, '_> {
                 Class::Space | Class::Newline | Class::Punctuation | Class::Quote => break,
             }
         }
+        let after_quote = start > 0 && self.bytes[start - 1] == b'"';
+        if !after_quote && self.is_lone_closing_quote(end) && &self.text[start..end] != "r" {
+            self.report_lone_closing_quote(start, end);
+            self.check_forbidden(start, end, true);
+            return self.push(Kind::BadWord, end + 1, false, true, false);
+        }
         if forbidden {
             self.check_forbidden(start, end, false);
             // Nothing but invisible characters: no more than a space to a reader.
-            let kind = if self.text[start..end].chars().all(is_disallowed) { Kind::Space } else { Kind::BadWord };
+            let kind =
+                if self.text[start..end].chars().all(is_disallowed) { Kind::Space } else { Kind::BadWord };
             return self.push(kind, end, false, true, false);
         }
         match stray {
             Some(stray) => {
-                self.report_bad_word(start, end, stray);
+                // Glued to a string: a quotation mark is wrong rather than the word, and the parser says so.
+                if !after_quote {
+                    self.report_bad_word(start, end, stray);
+                }
                 self.push(Kind::BadWord, end, false, true, false);
             }
             None => self.token(if keyword { Kind::Keyword } else { Kind::Word }, end),
         }
+    }
+
+    /// True if a quote stands at `at`, behind a word, where no string can begin.
+    fn is_lone_closing_quote(&self, at: usize) -> bool {
+        let after = at + 1;
+        self.byte(at) == b'"'
+            && (after >= self.bytes.len()
+                || matches!(self.byte(after), b';' | b'{' | b'}')
+                || (self.text.is_char_boundary(after) && self.blank_len(after) > 0))
+    }
+
+    fn report_lone_closing_quote(&mut self, start: usize, end: usize) {
+        let span = self.mistakes.span(start, start);
+        let found = self
+            .mistakes
+            .error(end, end + 1, "this quotation mark closes a string that was never opened")
+            .help("write a quotation mark where the text begins, too")
+            .fix(
+                "open the string before this word",
+                Applicability::Unsafe,
+                vec![Edit { span, text: "\"".to_owned() }],
+            );
+        self.mistakes.add_about_quotes(found);
     }
 
     fn report_bad_word(&mut self, start: usize, end: usize, stray: usize) {
@@ -404,7 +437,11 @@ impl Lexer<'_, '_> {
         let span = self.mistakes.span(start, end);
         let found = self
             .mistakes
-            .error(start, end, format!("{} must be in quotes: a bare word cannot contain `{character}`", shown(word)))
+            .error(
+                start,
+                end,
+                format!("{} must be in quotes: a bare word cannot contain `{character}`", shown(word)),
+            )
             .help(format!("write {}", shown(&quoted)))
             .replace(span, quoted, "put it in quotes", Applicability::Safe);
         self.mistakes.add(found);
@@ -423,7 +460,8 @@ impl Lexer<'_, '_> {
                     continue;
                 }
             }
-            let run: usize = self.text[at..end].chars().take_while(|c| is_disallowed(*c)).map(char::len_utf8).sum();
+            let run: usize =
+                self.text[at..end].chars().take_while(|c| is_disallowed(*c)).map(char::len_utf8).sum();
             self.report_forbidden(at, at + run, in_text);
             any = true;
             at += run;
@@ -659,7 +697,9 @@ impl Lexer<'_, '_> {
         let alone = line.chars().all(is_space);
         let closes = alone || !matches!(before, b' ' | b'\t' | b'=' | b'(' | b'#' | b'\\');
         let after = self.byte(at + 1);
-        let ends = at + 1 == self.bytes.len() || matches!(after, b' ' | b'\t' | b';' | b'{' | b'}') || self.newline_len(at + 1) > 0;
+        let ends = at + 1 == self.bytes.len()
+            || matches!(after, b' ' | b'\t' | b';' | b'{' | b'}')
+            || self.newline_len(at + 1) > 0;
         (closes && ends).then_some(at + 1)
     }
 
@@ -670,7 +710,9 @@ impl Lexer<'_, '_> {
         let (close, escaped) = self.closing_quotes(body, hashes);
         let line = self.line_start(start);
         let indentation = self.indentation(line);
-        let Some(close) = close.filter(|close| !self.looks_like_an_opening(*close, hashes, start, indentation)) else {
+        let Some(close) =
+            close.filter(|close| !self.looks_like_an_opening(*close, hashes, start, indentation))
+        else {
             return self.unclosed_multiline_string(kind, hashes, indentation, escaped);
         };
         let end = close + 3 + hashes;
@@ -707,13 +749,20 @@ impl Lexer<'_, '_> {
 
     /// True if the quotes at `close` are more likely the beginning of the next string: they end a line that begins with
     /// something else and stands no deeper than the line on which our string began.
-    fn looks_like_an_opening(&mut self, close: usize, hashes: usize, start: usize, indentation: usize) -> bool {
+    fn looks_like_an_opening(
+        &mut self,
+        close: usize,
+        hashes: usize,
+        start: usize,
+        indentation: usize,
+    ) -> bool {
         let end = close + 3 + hashes;
         let line = self.line_start(close);
         let looks = line > start
             && self.newline_len(end) > 0
             && self.indentation(line) <= indentation
-            && !self.text[line..close].trim().is_empty();
+            // Spaces and escaped spaces may stand before closing quotes; anything else may not.
+            && !self.text[line..close].chars().all(|c| is_space(c) || c == '\\');
         if looks {
             self.failed_searches += 1;
         }
@@ -769,7 +818,12 @@ impl Lexer<'_, '_> {
                 .error(start, body, "text in `\"\"\"` must begin on the next line")
                 .help("for text of one line, one quotation mark on each side is enough: `\"text\"`");
             if hashes == 0 && !text.is_empty() && !text.contains('"') {
-                found.replace(whole, format!("\"{text}\""), "use one quotation mark on each side", Applicability::Safe)
+                found.replace(
+                    whole,
+                    format!("\"{text}\""),
+                    "use one quotation mark on each side",
+                    Applicability::Safe,
+                )
             } else {
                 found
             }

@@ -31,7 +31,7 @@ pub(super) fn parse(word: &str) -> Option<Value> {
         [b'0', b'b', ..] => 2,
         _ => return decimal(negative, unsigned),
     };
-    let digits = unsigned[2..].as_bytes();
+    let digits = &unsigned.as_bytes()[2..];
     if digits.first()? == &b'_' {
         return None;
     }
@@ -114,7 +114,9 @@ fn decimal(negative: bool, unsigned: &str) -> Option<Value> {
 
 /// The digits of KDL's `integer`: a digit, then digits and `_`.
 fn digits(text: &str) -> Option<String> {
-    if !text.starts_with(|c: char| c.is_ascii_digit()) || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+    if !text.starts_with(|c: char| c.is_ascii_digit())
+        || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
+    {
         return None;
     }
     Some(text.replace('_', ""))
@@ -142,8 +144,14 @@ mod tests {
 
     #[test]
     fn what_fits_no_integer_stays_exact() {
-        assert_eq!(parse("170141183460469231731687303715884105728"), number("170141183460469231731687303715884105728"));
-        assert_eq!(parse("0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"), number("340282366920938463463374607431768211455"));
+        assert_eq!(
+            parse("170141183460469231731687303715884105728"),
+            number("170141183460469231731687303715884105728")
+        );
+        assert_eq!(
+            parse("0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"),
+            number("340282366920938463463374607431768211455")
+        );
         assert_eq!(parse("1.50"), number("1.5"));
         assert_eq!(parse("-2.5e+010"), number("-2.5E10"));
         assert_eq!(parse("1e-3"), number("1.0E-3"));
@@ -152,7 +160,10 @@ mod tests {
 
     #[test]
     fn near_misses_are_no_numbers() {
-        for word in ["1.", "1._0", "1.0v2", "0x", "0x_1", "0X1", "0b2", "0o8", "1e", "1e_1", "1e1.0", "1.2.3", "1,", "_1", "", "-", "--1"] {
+        for word in [
+            "1.", "1._0", "1.0v2", "0x", "0x_1", "0X1", "0b2", "0o8", "1e", "1e_1", "1e1.0", "1.2.3", "1,",
+            "_1", "", "-", "--1",
+        ] {
             assert_eq!(parse(word), None, "{word}");
         }
         assert_eq!(parse(&"1".repeat(MOST_CHARS + 1)), None);

@@ -4,7 +4,7 @@
 //! (`entries`). Keeps its own stack of blocks, so that depth costs memory and never the program's stack.
 //! Source: KDL 2.0.1, full grammar.
 
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Kind, Token, is_newline};
 use super::mistakes::{Mistakes, shown};
 use super::{Document, Node, NodeId, braces};
 use crate::diagnostic::{Applicability, Diagnostic, Edit, Severity};
@@ -39,6 +39,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
             entries: Vec::with_capacity(text.len() / 32),
         },
         mistakes,
+        meant_raw: None,
         blocks: vec![Block { node: None, parent: None, discard: None, last: None }],
     };
     parser.document();
@@ -94,6 +95,8 @@ pub(super) struct Parser<'t> {
     pub(super) last_end: usize,
     pub(super) document: Document,
     pub(super) mistakes: Mistakes<'t>,
+    /// A quoted token that was meant as a raw string.
+    pub(super) meant_raw: Option<usize>,
     blocks: Vec<Block>,
 }
 
@@ -232,7 +235,8 @@ impl<'t> Parser<'t> {
             found = found.replace(gap, " ", "move the `{` up", Applicability::Safe);
         }
         self.mistakes.add(found);
-        let node = OpenNode { id, discard: None, phase: Phase::Entries, forgiving: false, loose_paren: false };
+        let node =
+            OpenNode { id, discard: None, phase: Phase::Entries, forgiving: false, loose_paren: false };
         self.open_block(node, None);
     }
 
@@ -384,7 +388,9 @@ impl<'t> Parser<'t> {
                     self.bump();
                     return self.end_node(node);
                 }
-                Kind::End | Kind::Close | Kind::MissingClose | Kind::SurplusClose => return self.end_node(node),
+                Kind::End | Kind::Close | Kind::MissingClose | Kind::SurplusClose => {
+                    return self.end_node(node);
+                }
                 Kind::Open => {
                     if node.phase == Phase::Block {
                         self.report_second_block(&node);
@@ -480,14 +486,20 @@ impl<'t> Parser<'t> {
     /// At what stands where a node's name should be.
     fn report_missing_name(&mut self, typed: bool) {
         let found = match self.kind() {
-            Kind::Equals => self.error_here("a line cannot begin with `=`").help("begin the line with a node's name"),
+            Kind::Equals => {
+                self.error_here("a line cannot begin with `=`").help("begin the line with a node's name")
+            }
             Kind::RightParen => self.error_here("this `)` closes nothing").help("delete it"),
             Kind::Slashdash => self
                 .error_here("`/-` cannot stand between a type annotation and its node")
                 .help("put `/-` before the `(`"),
             _ if typed => self
                 .mistakes
-                .error(self.last_end - 1, self.last_end, "a type annotation must be followed by the name of its node")
+                .error(
+                    self.last_end - 1,
+                    self.last_end,
+                    "a type annotation must be followed by the name of its node",
+                )
                 .help("write the node's name right after the `)`"),
             _ => self.error_here("a node must begin with its name").help("write the node's name first"),
         };
@@ -502,7 +514,8 @@ impl<'t> Parser<'t> {
         }
         let name = self.at;
         let version = name + 2;
-        if self.text_of(name) != "kdl-version" || version >= self.tokens.len() || self.text_of(version) != "1" {
+        if self.text_of(name) != "kdl-version" || version >= self.tokens.len() || self.text_of(version) != "1"
+        {
             return;
         }
         let mut found = self
@@ -562,16 +575,20 @@ impl<'t> Parser<'t> {
             return self.mistakes.add_about_quotes(found);
         }
         if left == "r" && right_kind == Kind::Quoted {
-            let found = self
+            self.meant_raw = Some(self.at);
+            let mut found = self
                 .mistakes
                 .error(left_start, end, "raw strings are written with `#` in KDL 2, not with `r`")
-                .help("write `#\"…\"#`")
-                .replace(
-                    self.span(left_start, end),
+                .help("write `#\"…\"#`");
+            if !self.tokens[self.at].flawed && !right.contains("\\\"") && !right.contains(is_newline) {
+                let span = self.span(left_start, end);
+                found = found.replace(
+                    span,
                     format!("#{right}#"),
                     "write it as a raw string",
                     Applicability::Safe,
                 );
+            }
             return self.mistakes.add_about_quotes(found);
         }
         let message = format!("a space is missing between {} and {}", shown(left), shown(right));
@@ -596,7 +613,8 @@ impl<'t> Parser<'t> {
         let written = self.written(node);
         written.broken = true;
         let name_end = written.name_span.end as usize;
-        let after_name = node.phase == Phase::Entries && !written.name_span.is_empty() && last_end == name_end;
+        let after_name =
+            node.phase == Phase::Entries && !written.name_span.is_empty() && last_end == name_end;
         let (name, name_start) = (shown(&written.name), written.name_span.start as usize);
         let found = if after_name {
             let mut after = self.at + 1;
@@ -605,7 +623,11 @@ impl<'t> Parser<'t> {
             }
             let gap = self.span(name_end, self.tokens[after].start as usize);
             self.mistakes
-                .error(name_start, end, format!("{name} stands for a node here, whose value follows without `=`"))
+                .error(
+                    name_start,
+                    end,
+                    format!("{name} stands for a node here, whose value follows without `=`"),
+                )
                 .help("put a space in place of the `=`")
                 .help("if it is meant as a property, move it to the line of its node")
                 .replace(gap, " ", "replace the `=` with a space", Applicability::Safe)

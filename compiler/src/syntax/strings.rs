@@ -70,7 +70,8 @@ fn resolve_escapes(body: &str, value: &mut String, fault: &mut impl FnMut(usize,
                     let len = tail.bytes().take_while(u8::is_ascii_hexdigit).count();
                     (&tail[..len], tail.as_bytes().get(len) == Some(&b'}'))
                 });
-                let Some((digits, true)) = digits.filter(|(digits, _)| (1..=6).contains(&digits.len())) else {
+                let Some((digits, true)) = digits.filter(|(digits, _)| (1..=6).contains(&digits.len()))
+                else {
                     fault(at, 2, EscapeFault::Malformed);
                     value.push_str("\\u");
                     continue;
@@ -150,7 +151,9 @@ impl Unfolded {
                 from = at + 1 + next.len_utf8();
                 if next == 'u' {
                     // A whitespace escape cannot stand inside another escape: leave it for the fault to be seen.
-                    let tail = body[from..].trim_start_matches('{').trim_start_matches(|c: char| c.is_ascii_hexdigit());
+                    let tail = body[from..]
+                        .trim_start_matches('{')
+                        .trim_start_matches(|c: char| c.is_ascii_hexdigit());
                     from = body.len() - tail.len() + usize::from(tail.starts_with('\\'));
                 }
                 continue;
@@ -209,13 +212,19 @@ fn multiline(token: Token, text: &str, mistakes: &mut Mistakes<'_>) -> (Box<str>
         None => (body, &|offset| body_start + offset),
     };
 
-    let last_start = body.char_indices().rev().find(|(_, c)| is_newline(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let last_start =
+        body.char_indices().rev().find(|(_, c)| is_newline(*c)).map_or(0, |(at, c)| at + c.len_utf8());
     let last = &body[last_start..];
     let margin = &last[..last.find(|c: char| !is_space(c)).unwrap_or(last.len())];
     let mut good = !token.flawed;
     if good && margin.len() < last.len() {
         good = false;
-        report_crowded_closing_quotes(mistakes, place(last_start), start + text.len() - opening, start + text.len());
+        report_crowded_closing_quotes(
+            mistakes,
+            place(last_start),
+            start + text.len() - opening,
+            start + text.len(),
+        );
     }
 
     let mut value = String::with_capacity(body.len());
@@ -236,7 +245,10 @@ fn multiline(token: Token, text: &str, mistakes: &mut Mistakes<'_>) -> (Box<str>
                 if let Some((_, more)) = &mut off_margin {
                     *more += 1;
                 } else if !token.flawed {
-                    off_margin = Some((off_margin_report(mistakes, place(at), line, margin, start + text.len() - opening), 0));
+                    off_margin = Some((
+                        off_margin_report(mistakes, place(at), line, margin, start + text.len() - opening),
+                        0,
+                    ));
                 }
                 line.trim_start_matches(is_space)
             }
@@ -270,12 +282,25 @@ fn report_crowded_closing_quotes(mistakes: &mut Mistakes<'_>, line: usize, close
     mistakes.add_about_quotes(found);
 }
 
-fn off_margin_report(mistakes: &Mistakes<'_>, at: usize, line: &str, margin: &str, close: usize) -> Diagnostic {
+fn off_margin_report(
+    mistakes: &Mistakes<'_>,
+    at: usize,
+    line: &str,
+    margin: &str,
+    close: usize,
+) -> Diagnostic {
     let indent = line.len() - line.trim_start_matches(is_space).len();
     let mixed = margin.contains('\t') != line[..indent].contains('\t') && indent > 0;
     let found = mistakes
-        .error(at, at + line.chars().next().map_or(0, char::len_utf8), "this line of the multi-line string is indented less than its closing `\"\"\"`")
-        .label(mistakes.span(close, close + 3), "the spaces before this are the margin that every line must have");
+        .error(
+            at,
+            at + line.chars().next().map_or(0, char::len_utf8),
+            "this line of the multi-line string is indented less than its closing `\"\"\"`",
+        )
+        .label(
+            mistakes.span(close, close + 3),
+            "the spaces before this are the margin that every line must have",
+        );
     if mixed {
         found.help("tabs and spaces are not interchangeable here: indent the line with the same characters as the closing `\"\"\"`")
     } else {

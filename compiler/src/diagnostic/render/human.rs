@@ -404,6 +404,43 @@ possible fix: order them
     }
 
     #[test]
+    fn the_line_behind_a_label_keeps_its_text() {
+        let map = map(&[("p", "one\ntwo\nthree\nfour\n")]);
+        let diagnostic = Diagnostic::new("write-conflict", find(&map, 0, "three", 0), "both write")
+            .at("here")
+            .label(find(&map, 0, "one", 0), "there");
+        assert_eq!(
+            shown(&diagnostic, &map, 80),
+            "\
+error[L0401/write-conflict]: both write
+ --> p:3:1
+  |
+1 | one
+  | --- there
+2 | two
+3 | three
+  | ^^^^^ here
+"
+        );
+    }
+
+    #[test]
+    fn a_fix_in_a_long_line_is_shown_around_what_it_changes() {
+        let text = format!("{} HERE {}\n", "a ".repeat(200), "b ".repeat(200));
+        let map = map(&[("p", &text)]);
+        let span = find(&map, 0, "HERE", 0);
+        let diagnostic = Diagnostic::new("unknown-node", span, "no such node").replace(
+            span,
+            "THERE",
+            "x",
+            Applicability::Safe,
+        );
+        let text = shown(&diagnostic, &map, 60);
+        assert!(text.contains("HERE b") && text.contains(" THERE b"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
     fn marks_on_one_line_keep_their_words_apart() {
         let map = map(&[("p", "needs alpha beta alpha\n")]);
         let diagnostic = Diagnostic::new("duplicate-id", find(&map, 0, "alpha", 1), "`alpha` stands twice")

@@ -56,8 +56,11 @@ impl Excerpt {
         Excerpt { file, first_line: contents.line(), offset: contents.span().offset() }
     }
 
+    /// What follows the last line break is another excerpt's line, or the empty end of the file.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        (0..self.file.line_count()).map(|line| (self.first_line + line, self.file.line_text(line)))
+        let ends_in_break = self.file.line_start(self.file.line_count() - 1) as usize == self.file.text.len();
+        let count = self.file.line_count() - usize::from(ends_in_break);
+        (0..count).map(|line| (self.first_line + line, self.file.line_text(line)))
     }
 
     /// Absolute line number and byte in that line.
@@ -375,6 +378,21 @@ impl Cells {
     }
 }
 
+/// The bytes of `text` that are not the same in `other`, so that a long line can be shown around them.
+fn difference(text: &str, other: Option<&str>) -> (usize, usize) {
+    let Some(other) = other else { return (0, 0) };
+    let front = text.char_indices().zip(other.chars()).find(|((_, a), b)| a != b).map(|((at, _), _)| at);
+    let front = front.unwrap_or(text.len().min(other.len()));
+    let back: usize = text
+        .chars()
+        .rev()
+        .zip(other.chars().rev())
+        .take_while(|(a, b)| a == b)
+        .map(|(c, _)| c.len_utf8())
+        .sum();
+    (front, text.len().saturating_sub(back).max(front))
+}
+
 /// A line, and a byte in it.
 type LinePlace = (usize, usize);
 
@@ -440,26 +458,34 @@ impl Diff {
                 .take(limit)
                 .take_while(|(old, new)| old == new)
                 .count();
-            let mut show = |number: usize, sign: &str, text: &str, ink: Option<Ink>| {
-                let shown = Row::of(text).window(0, 0, room).text;
-                let number = pen.paint(Ink::Gutter, &format!("{number:>gutter$}"));
-                let line = format!("{sign} {shown}");
-                let line = line.trim_end();
-                let _ = match ink {
-                    Some(ink) => writeln!(out, "{number} {}", pen.paint(ink, line)),
-                    None => writeln!(out, "{number} {bar} {}", shown.trim_end()),
+            let (old_rest, new_rest) = (&old[same..old.len() - tail], &new[same..new.len() - tail]);
+            let mut show =
+                |number: usize, sign: &str, text: &str, change: (usize, usize), ink: Option<Ink>| {
+                    let row = Row::of(text);
+                    let shown = row.window(row.column(change.0), row.column(change.1), room).text;
+                    let number = pen.paint(Ink::Gutter, &format!("{number:>gutter$}"));
+                    let line = format!("{sign} {shown}");
+                    let line = line.trim_end();
+                    let _ = match ink {
+                        Some(ink) => writeln!(out, "{number} {}", pen.paint(ink, line)),
+                        None => writeln!(out, "{number} {bar} {}", shown.trim_end()),
+                    };
                 };
-            };
             // A pure addition says little without the line it follows.
             if same == old.len() - tail && same > 0 {
-                show(first + same, "|", old[same - 1], None);
+                show(first + same, "|", old[same - 1], (0, 0), None);
             }
-            for (at, text) in old[same..old.len() - tail].iter().enumerate() {
-                show(first + same + at + 1, "-", text, Some(Ink::Removed));
+            for (at, text) in old_rest.iter().enumerate() {
+                let change = difference(text, new_rest.get(at).copied());
+                show(first + same + at + 1, "-", text, change, Some(Ink::Removed));
             }
-            for (at, text) in new[same..new.len() - tail].iter().enumerate() {
+            for (at, text) in new_rest.iter().enumerate() {
                 let number = (first + same + at + 1).saturating_add_signed(moved);
-                show(number, "+", text, Some(Ink::Added));
+                let change = difference(text, old_rest.get(at).copied());
+                // A line break at the end of the file is no line that a person would see.
+                if !(text.is_empty() && at > 0 && at + 1 == new_rest.len() && tail == 0) {
+                    show(number, "+", text, change, Some(Ink::Added));
+                }
             }
             moved += new.len() as isize - old.len() as isize;
         }

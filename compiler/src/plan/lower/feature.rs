@@ -32,6 +32,7 @@ impl Lowering<'_> {
         let mut outline = Outline { gates: Vec::new(), units: Vec::new() };
         let mut strays: Vec<Node> = Vec::new();
         let mut first_gate: Option<Node> = None;
+        let mut requirements = 0;
         self.expansions_in(feature);
         for child in feature.children() {
             match child.name() {
@@ -55,8 +56,10 @@ impl Lowering<'_> {
                 }
                 "requirement" => {
                     if let Some((id, span)) = self.id(child) {
-                        let requirement = RequirementIx(self.requirements.iter().count() as u32);
-                        let clash = self.requirements.declare(&id, Some(requirement), span);
+                        let clash = self.requirements.declare(&id, Some(RequirementIx(requirements)), span);
+                        if clash.is_none() {
+                            requirements += 1;
+                        }
                         self.diagnostics.extend(clash);
                     }
                 }
@@ -67,7 +70,7 @@ impl Lowering<'_> {
             None => outline.gates.push(None),
             Some(gate) => {
                 for stray in strays {
-                    let name = stray.text().unwrap_or("?").to_owned();
+                    let name = self.id(stray).map_or_else(|| "?".to_owned(), |(id, _)| id);
                     let found = Diagnostic::new(
                         "unknown-node",
                         stray.head(),
