@@ -609,9 +609,9 @@ fn under_bubblewrap_nothing_survives_executor_and_shim_killed_together() {
     kill(shim, "-9");
     executor.kill().expect("it runs");
     executor.wait().expect("it ended");
-    // The sandbox itself holds the lock, so a free lock means an empty sandbox also now.
+    // The sandbox itself holds the lock and gives it back a moment before its last process is gone.
     assert!(block_on(wait_released(&place.lock, Duration::from_secs(6))).expect("it can be asked"));
-    place.assert_empty_within(Duration::from_millis(100));
+    place.assert_empty_within(Duration::from_secs(2));
 }
 
 #[test]
