@@ -8,6 +8,13 @@
 /// `LOOP_CRASH_AT=NAME` kills the process with SIGKILL when it first passes NAME, `LOOP_CRASH_AT=NAME:3` at
 /// the third time.
 pub const POINTS: &[&str] = &[
+    "accept.before-append",
+    "accept.after-append",
+    "attempt.before-place",
+    "attempt.before-shim",
+    "attempt.after-started",
+    "attempt.after-end",
+    "attempt.after-captured",
     "journal.append.before-write",
     "journal.append.half-written",
     "journal.append.before-sync",
@@ -17,6 +24,10 @@ pub const POINTS: &[&str] = &[
     "journal.repair.before-move",
     "journal.repair.before-cut",
     "journal.repair.after-cut",
+    "land.before-pack",
+    "land.after-pack",
+    "land.before-swap",
+    "land.after-swap",
     "store.put.before-write",
     "store.put.before-sync",
     "store.put.before-rename",

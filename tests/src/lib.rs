@@ -7,12 +7,14 @@ mod binaries;
 mod lanes;
 mod model;
 mod repo;
+mod scripted;
 mod snapshot;
 
 pub use binaries::{loop_binary, loopc_binary, model_server_binary, workspace_root};
 pub use lanes::{Lane, lane};
 pub use model::Model;
 pub use repo::{Journal, Outcome, Repo, Running, git_at};
+pub use scripted::{BRANCH, PLAN, creates};
 pub use snapshot::Snapshot;
 
 use std::path::PathBuf;

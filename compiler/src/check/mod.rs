@@ -8,6 +8,10 @@ mod inputs;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod verification;
 
 use crate::diagnostic::{Diagnostic, Severity};

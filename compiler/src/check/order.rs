@@ -321,18 +321,23 @@ fn report_cycles(plan: &Plan, waits: &[Vec<Wait>], diagnostics: &mut Vec<Diagnos
     knot_of
 }
 
-/// From how many items of a knot a cycle is looked for; a larger knot may have a shorter cycle elsewhere.
-const MOST_STARTS: usize = 256;
+/// After so many steps the search settles for the shortest cycle so far; a huge knot may have a shorter one.
+const MOST_STEPS: usize = 200_000;
 
 /// The shortest cycle within a knot: each item with its wait for the next one, the last for the first.
 fn shortest_cycle(items: &[u32], waits: &[Vec<Wait>], knot_of: &BTreeMap<u32, u32>) -> Vec<(u32, Wait)> {
     let mut best: Vec<(u32, Wait)> = Vec::new();
-    for start in items.iter().take(MOST_STARTS) {
+    let mut steps = 0;
+    for start in items {
+        if steps > MOST_STEPS {
+            break;
+        }
         let mut from: BTreeMap<u32, (u32, Wait)> = BTreeMap::new();
         let mut open = VecDeque::from([*start]);
         while let Some(item) = open.pop_front()
             && !from.contains_key(start)
         {
+            steps += 1;
             for wait in &waits[item as usize] {
                 if knot_of.get(&wait.on) == knot_of.get(start) && !from.contains_key(&wait.on) {
                     from.insert(wait.on, (item, *wait));

@@ -237,6 +237,13 @@ const MOST_STATES: usize = 20_000;
 ///
 /// Searches the product of two automata; of the excluded ones, all positions are followed at once.
 pub(super) fn common_path(a: &Pattern, b: &Pattern, excluded: &[&Pattern], fold: Fold) -> Option<String> {
+    if let (Some(one), Some(two), []) = (a.literal(), b.literal(), excluded) {
+        // By far the most frequent case needs no search.
+        let deeper = if one.chars().count() >= two.chars().count() { one } else { two };
+        let folded = |text: &str| text.chars().map(|c| fold.char(c)).collect::<String>();
+        let (top, path) = (folded(if deeper == one { two } else { one }), folded(deeper));
+        return covers(&top, &path).then(|| deeper.to_owned());
+    }
     let excluded: Vec<&[Token]> =
         excluded.iter().flat_map(|pattern| pattern.alternatives.iter().map(Vec::as_slice)).collect();
     let all = a.alternatives.iter().chain(&b.alternatives).map(Vec::as_slice).chain(excluded.iter().copied());
@@ -299,6 +306,16 @@ fn after(c: char) -> Option<char> {
     (c..=char::MAX).nth(1)
 }
 
+/// Does the part that ends before `end` look like a file's name: `a.rs`, `*.toml`, but not `src`, `.github` or `v1.2`?
+fn has_extension(tokens: &[Token], end: usize) -> bool {
+    let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
+    let part = &tokens[tokens[..end].iter().rposition(boundary).map_or(0, |at| at + 1)..end];
+    let Some(dot) = part.iter().rposition(|token| *token == Token::Char('.')) else { return false };
+    let letters = |token: &Token| matches!(token, Token::Char(c) if c.is_alphanumeric());
+    let begins = matches!(part.get(dot + 1), Some(Token::Char(c)) if c.is_alphabetic());
+    dot > 0 && begins && part[dot + 1..].iter().all(letters)
+}
+
 struct Product<'p> {
     left: &'p [Token],
     right: &'p [Token],
@@ -354,7 +371,7 @@ impl Product<'_> {
         for left in reach(self.left, state.left, state.at_start) {
             for right in reach(self.right, state.right, state.at_start) {
                 for c in self.letters_for(left, right) {
-                    if c == '/' && state.at_start {
+                    if c == '/' && (state.at_start || self.below_a_file(left, right)) {
                         continue;
                     }
                     let steps = (step(self.left, left, c, self.fold), step(self.right, right, c, self.fold));
@@ -367,6 +384,17 @@ impl Product<'_> {
             }
         }
         next
+    }
+
+    /// Would a `/` lead below a file, as from `Cargo.toml` into `**/*.rs`? A name with an extension is a file unless
+    /// the other pattern spells it as a directory, as `Cargo.toml/x` does.
+    fn below_a_file(&self, left: usize, right: usize) -> bool {
+        let file = |tokens: &[Token], at: usize| at == tokens.len() && has_extension(tokens, at);
+        let spelt = |tokens: &[Token], at: usize| {
+            tokens.get(at) == Some(&Token::Separator) && has_extension(tokens, at)
+        };
+        (file(self.left, left) && !spelt(self.right, right))
+            || (file(self.right, right) && !spelt(self.left, left))
     }
 
     /// The characters worth trying: a spelt character leaves no choice.

@@ -99,7 +99,9 @@ impl Pattern {
 
 /// Can both patterns name a common path, or one a path below a path of the other? Gives an example.
 ///
-/// Decided on what the patterns can name, not on files, and without regard to case.
+/// Decided on what the patterns can name, not on files, and without regard to case. A name with an extension is
+/// taken to be a file, with nothing below it, unless the other pattern spells it as a directory: `Cargo.toml` does
+/// not meet `**/*.rs`, but `src` does, and `conf.d` meets `conf.d/x`.
 pub fn overlap(a: &Pattern, b: &Pattern) -> Option<String> {
     overlap_outside(a, b, &[])
 }

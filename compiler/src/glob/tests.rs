@@ -143,6 +143,18 @@ fn overlap_gives_an_example() {
 }
 
 #[test]
+fn below_a_file_there_is_nothing() {
+    assert_eq!(meet("Cargo.toml", "**/*.rs"), None);
+    assert_eq!(meet("src/*.rs", "src/*/mod.rs"), None);
+    assert_eq!(meet("src/a.rs", "src/**/tests/*"), None);
+    assert_eq!(meet("conf.d", "conf.d/x").as_deref(), Some("conf.d/x"), "both say that it is a directory");
+    assert_eq!(meet("src", "**/*.rs").is_some(), true);
+    assert_eq!(meet("docs/v1.2", "docs/**/*.md").is_some(), true);
+    assert_eq!(meet(".github", "**/*.yml").is_some(), true);
+    assert_eq!(meet("src/*", "src/a/b.rs").as_deref(), Some("src/a/b.rs"));
+}
+
+#[test]
 fn what_is_excluded_does_not_count() {
     let outside = |a, b, excluded: &[&str]| {
         let excluded: Vec<Pattern> = excluded.iter().map(|text| pattern(text)).collect();

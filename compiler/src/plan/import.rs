@@ -282,6 +282,9 @@ impl Loader<'_> {
 
     fn report_cycle(&mut self, steps: &[(FileIx, usize)]) {
         let name = |file: FileIx| self.files[file].path.as_str();
+        // However it was come upon, a circle is told from the file whose path sorts first: then it is one finding.
+        let begin = (0..steps.len()).min_by_key(|at| name(steps[*at].0)).unwrap_or(0);
+        let steps: Vec<(FileIx, usize)> = steps[begin..].iter().chain(&steps[..begin]).copied().collect();
         let Some(((last, import), before)) = steps.split_last() else { return };
         let first = steps[0].0;
         let mut path: Vec<&str> = steps.iter().map(|(file, _)| name(*file)).collect();
@@ -312,8 +315,8 @@ impl Loader<'_> {
             };
             self.diagnostics.extend(clash);
         }
-        for (name, span) in reviewers(file) {
-            // Reviewers share the verifiers' name space; none can be used yet, and that was said.
+        for (name, span) in not_read_yet(file) {
+            // None of them can be used yet, and that was said; whoever names one is not told that it is unknown.
             let _ = table.verifiers.declare(&name, None, span);
         }
         for import in std::mem::take(&mut self.imports[at]) {
@@ -373,14 +376,14 @@ impl Loader<'_> {
     }
 }
 
-/// Ids of `reviewer` nodes, which no version up to this one reads.
-fn reviewers(file: &File) -> Vec<(String, Span)> {
+/// Ids of `reviewer` and `template` nodes, which this version does not read.
+fn not_read_yet(file: &File) -> Vec<(String, Span)> {
     let document = &file.document;
     let mut found = Vec::new();
     for root in document.roots() {
         let inside = document.children(root).filter(|_| &*document.node(root).name == "project");
         for id in std::iter::once(root).chain(inside) {
-            if &*document.node(id).name == "reviewer"
+            if matches!(&*document.node(id).name, "reviewer" | "template")
                 && let Some(entry) = document.arguments(id).next()
                 && let Some(name) = read::name(entry)
             {

@@ -708,11 +708,11 @@ pub fn places() -> Vec<(&'static NodeSpec, &'static NodeSpec)> {
     found
 }
 
-/// The nodes in which a node called `name` may stand, without repetition.
+/// The nodes of this version in which a node called `name` may stand, without repetition.
 pub fn parents_of(name: &str) -> Vec<&'static str> {
     let mut found: Vec<&'static str> = Vec::new();
     for (parent, child) in places() {
-        if child.name == name && !found.contains(&parent.name) {
+        if child.name == name && parent.since == Since::Now && !found.contains(&parent.name) {
             found.push(parent.name);
         }
     }

@@ -190,12 +190,17 @@ impl Parser<'_> {
                 self.check_glued_comment();
                 return (self.text_of(self.at).into(), StringStyle::Bare, true);
             }
+            Kind::Quoted if self.meant_raw == Some(self.at) => {
+                let text = self.text_of(self.at).trim_matches('"');
+                return (text.into(), StringStyle::Raw, false);
+            }
             Kind::Quoted => StringStyle::Quoted,
             Kind::Raw => StringStyle::Raw,
             Kind::Multiline => StringStyle::Multiline,
             Kind::RawMultiline => StringStyle::RawMultiline,
             _ => {
-                let text = self.text_of(self.at).chars().filter(|c| !is_disallowed(*c)).collect();
+                let text =
+                    self.text_of(self.at).chars().filter(|c| !is_disallowed(*c) && *c != '"').collect();
                 return (text, StringStyle::Bare, false);
             }
         };

@@ -4,7 +4,7 @@
 //! Source: KDL 2.0.1, sections "Whitespace", "Newline", "Disallowed Literal Code Points" and the full grammar.
 
 use super::mistakes::{Mistakes, shown};
-use crate::diagnostic::Applicability;
+use crate::diagnostic::{Applicability, Edit};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,6 +373,12 @@ impl Lexer<'_, '_> {
                 Class::Space | Class::Newline | Class::Punctuation | Class::Quote => break,
             }
         }
+        let after_quote = start > 0 && self.bytes[start - 1] == b'"';
+        if !after_quote && self.is_lone_closing_quote(end) && &self.text[start..end] != "r" {
+            self.report_lone_closing_quote(start, end);
+            self.check_forbidden(start, end, true);
+            return self.push(Kind::BadWord, end + 1, false, true, false);
+        }
         if forbidden {
             self.check_forbidden(start, end, false);
             // Nothing but invisible characters: no more than a space to a reader.
@@ -382,11 +388,37 @@ impl Lexer<'_, '_> {
         }
         match stray {
             Some(stray) => {
-                self.report_bad_word(start, end, stray);
+                // Glued to a string: a quotation mark is wrong rather than the word, and the parser says so.
+                if !after_quote {
+                    self.report_bad_word(start, end, stray);
+                }
                 self.push(Kind::BadWord, end, false, true, false);
             }
             None => self.token(if keyword { Kind::Keyword } else { Kind::Word }, end),
         }
+    }
+
+    /// True if a quote stands at `at`, behind a word, where no string can begin.
+    fn is_lone_closing_quote(&self, at: usize) -> bool {
+        let after = at + 1;
+        self.byte(at) == b'"'
+            && (after >= self.bytes.len()
+                || matches!(self.byte(after), b';' | b'{' | b'}')
+                || (self.text.is_char_boundary(after) && self.blank_len(after) > 0))
+    }
+
+    fn report_lone_closing_quote(&mut self, start: usize, end: usize) {
+        let span = self.mistakes.span(start, start);
+        let found = self
+            .mistakes
+            .error(end, end + 1, "this quotation mark closes a string that was never opened")
+            .help("write a quotation mark where the text begins, too")
+            .fix(
+                "open the string before this word",
+                Applicability::Unsafe,
+                vec![Edit { span, text: "\"".to_owned() }],
+            );
+        self.mistakes.add_about_quotes(found);
     }
 
     fn report_bad_word(&mut self, start: usize, end: usize, stray: usize) {
@@ -729,7 +761,8 @@ impl Lexer<'_, '_> {
         let looks = line > start
             && self.newline_len(end) > 0
             && self.indentation(line) <= indentation
-            && !self.text[line..close].trim().is_empty();
+            // Spaces and escaped spaces may stand before closing quotes; anything else may not.
+            && !self.text[line..close].chars().all(|c| is_space(c) || c == '\\');
         if looks {
             self.failed_searches += 1;
         }

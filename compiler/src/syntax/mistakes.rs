@@ -2,7 +2,7 @@
 //!
 //! Does not know KDL's grammar.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Applicability, Diagnostic};
 use crate::source::{FileId, Span};
 
 /// Past this many findings a file is not KDL at all, and more of them help nobody.
@@ -58,13 +58,19 @@ impl<'t> Mistakes<'t> {
         let mut told = Vec::with_capacity(self.found.len());
         // Where the line of the last told mistake about quotes ends.
         let mut quiet_until = 0_usize;
-        for mistake in self.found {
+        for mut mistake in self.found {
+            let start = mistake.diagnostic.primary.span.start as usize;
+            let doubtful = start < quiet_until;
             if mistake.about_quotes {
-                let start = mistake.diagnostic.primary.span.start as usize;
-                if start < quiet_until {
+                if doubtful {
                     continue;
                 }
                 quiet_until = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at + 1);
+            } else if doubtful {
+                // Where strings begin and end on this line is a guess, and so is everything else.
+                for fix in &mut mistake.diagnostic.fixes {
+                    fix.applicability = Applicability::Unsafe;
+                }
             }
             told.push(mistake.diagnostic);
         }

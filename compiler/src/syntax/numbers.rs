@@ -31,7 +31,7 @@ pub(super) fn parse(word: &str) -> Option<Value> {
         [b'0', b'b', ..] => 2,
         _ => return decimal(negative, unsigned),
     };
-    let digits = unsigned[2..].as_bytes();
+    let digits = &unsigned.as_bytes()[2..];
     if digits.first()? == &b'_' {
         return None;
     }

@@ -4,7 +4,7 @@
 //! (`entries`). Keeps its own stack of blocks, so that depth costs memory and never the program's stack.
 //! Source: KDL 2.0.1, full grammar.
 
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Kind, Token, is_newline};
 use super::mistakes::{Mistakes, shown};
 use super::{Document, Node, NodeId, braces};
 use crate::diagnostic::{Applicability, Diagnostic, Edit, Severity};
@@ -39,6 +39,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
             entries: Vec::with_capacity(text.len() / 32),
         },
         mistakes,
+        meant_raw: None,
         blocks: vec![Block { node: None, parent: None, discard: None, last: None }],
     };
     parser.document();
@@ -94,6 +95,8 @@ pub(super) struct Parser<'t> {
     pub(super) last_end: usize,
     pub(super) document: Document,
     pub(super) mistakes: Mistakes<'t>,
+    /// A quoted token that was meant as a raw string.
+    pub(super) meant_raw: Option<usize>,
     blocks: Vec<Block>,
 }
 
@@ -572,16 +575,20 @@ impl<'t> Parser<'t> {
             return self.mistakes.add_about_quotes(found);
         }
         if left == "r" && right_kind == Kind::Quoted {
-            let found = self
+            self.meant_raw = Some(self.at);
+            let mut found = self
                 .mistakes
                 .error(left_start, end, "raw strings are written with `#` in KDL 2, not with `r`")
-                .help("write `#\"…\"#`")
-                .replace(
-                    self.span(left_start, end),
+                .help("write `#\"…\"#`");
+            if !self.tokens[self.at].flawed && !right.contains("\\\"") && !right.contains(is_newline) {
+                let span = self.span(left_start, end);
+                found = found.replace(
+                    span,
                     format!("#{right}#"),
                     "write it as a raw string",
                     Applicability::Safe,
                 );
+            }
             return self.mistakes.add_about_quotes(found);
         }
         let message = format!("a space is missing between {} and {}", shown(left), shown(right));

@@ -49,7 +49,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         self.failures.is_empty() && !self.errored && !self.cancelled
     }
 }

@@ -145,6 +145,6 @@ pub fn page_text(ground: &Ground, state: &State, gate: &Node, verified: &[String
 }
 
 /// Micro-dollars for people.
-pub fn dollars(micro: u64) -> String {
+pub(super) fn dollars(micro: u64) -> String {
     format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
 }

@@ -303,29 +303,29 @@ impl Settled {
 }
 
 /// Does the patch touch only what the unit may change?
-pub fn fits(patch: &Patch, node: &Node) -> bool {
+pub(super) fn fits(patch: &Patch, node: &Node) -> bool {
     outside(patch, node).is_empty()
 }
 
 /// Paths of the patch that the unit may not change.
-pub fn outside(patch: &Patch, node: &Node) -> Vec<String> {
+pub(super) fn outside(patch: &Patch, node: &Node) -> Vec<String> {
     let scope = Scope::of(node);
     patch.changes.iter().filter(|change| !scope.allows(&change.path)).map(|change| change.path.clone()).collect()
 }
 
 /// A unit's scope, parsed.
-pub struct Scope {
+pub(super) struct Scope {
     patterns: Vec<Pattern>,
 }
 
 impl Scope {
-    pub fn of(node: &Node) -> Scope {
+    pub(super) fn of(node: &Node) -> Scope {
         // The compiler parsed each of them; one that it did not accept allows nothing.
         let patterns = node.scope.writes.iter().chain(&node.scope.creates).filter_map(|text| Pattern::parse(text).ok()).collect();
         Scope { patterns }
     }
 
-    pub fn allows(&self, path: &str) -> bool {
+    pub(super) fn allows(&self, path: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(path))
     }
 }
@@ -354,7 +354,7 @@ fn applies(tree: &Tree, patch: &Patch) -> bool {
     tree.clone().apply(patch).is_ok()
 }
 
-pub fn apply(tree: &mut Tree, patch: &Patch, unit: &str) -> Result<(), DriveError> {
+pub(super) fn apply(tree: &mut Tree, patch: &Patch, unit: &str) -> Result<(), DriveError> {
     tree.apply(patch).map_err(|conflicts| {
         let paths: Vec<String> = conflicts.into_iter().map(|conflict| conflict.path).collect();
         DriveError::refused(
@@ -374,7 +374,7 @@ fn manual_text(node: &Node) -> String {
     text
 }
 
-pub fn quoted_list(paths: &[String]) -> String {
+pub(super) fn quoted_list(paths: &[String]) -> String {
     let mut shown: Vec<String> = paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
     if paths.len() > 5 {
         shown.push(format!("{} more", paths.len() - 5));

@@ -7,7 +7,7 @@ use super::error::DriveError;
 use super::judge::{Settled, apply};
 use super::known::KnownResult;
 use super::progress::Note;
-use super::{Run, load};
+use super::Run;
 use crate::crash;
 use crate::digest::ObjectId;
 use crate::fault::ExitCode;
@@ -161,10 +161,5 @@ impl Run {
         ground.known.landed(&unit, &result.digest, &commit);
         self.progress.note(&Note::Landed { unit: &unit, commit: &commit });
         Ok(())
-    }
-
-    /// The result object of a digest.
-    pub(super) fn result(&self, digest: &crate::digest::Sha256) -> Result<ResultObject, DriveError> {
-        load(&self.ground.borrow().store, digest)
     }
 }

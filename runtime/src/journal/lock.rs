@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_second_one_learns_who_holds_it() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let first = BranchLock::take(root, "loop/FEAT-1").unwrap();
         let Err(LockError::Held { branch, holder: Some(holder) }) = BranchLock::take(root, "loop/FEAT-1")

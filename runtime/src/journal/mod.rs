@@ -235,6 +235,8 @@ pub struct Journal {
     file: Option<(String, File)>,
     /// Names in `moved_to` of the repairs that the journal tells of.
     told: Vec<String>,
+    /// Something was appended lazily since the last sync.
+    unsynced: bool,
     unusable: bool,
 }
 
@@ -250,6 +252,7 @@ impl Journal {
             begins: false,
             file: None,
             told: Vec::new(),
+            unsynced: false,
             unusable: false,
             reader: Reader::new(directory),
         };
@@ -286,7 +289,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Appends records for the events, in one write, after those that others appended meanwhile.
+    /// Appends records for the events, in one write, after those that others appended meanwhile. Without
+    /// events it tells a repair, if there was one, and makes durable what was appended lazily.
     pub fn append(&mut self, events: &[Event], durability: Durability) -> Result<Appended, JournalError> {
         self.append_if(events, durability, |_| true)
     }
@@ -335,6 +339,8 @@ impl Journal {
         if !written.is_empty() {
             self.write(&run, &written, durability)?;
             self.note(&written);
+        } else if durability == Durability::Synced && self.unsynced {
+            self.sync()?;
         }
         Ok(Appended { foreign, written })
     }
@@ -430,17 +436,27 @@ impl Journal {
             self.reader.start(name);
             self.begins = false;
         }
+        self.unsynced = !sync;
         lines.iter().for_each(|line| self.reader.push(line));
+        Ok(())
+    }
+
+    /// Makes what was appended lazily durable.
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let Some(name) = self.reader.files.last().cloned() else { return Ok(()) };
+        let path = self.reader.directory.join(&name);
+        if let Err(source) = self.file(&name, &path)?.sync_data() {
+            self.unusable = true;
+            return Err(JournalError::Append { path, source, cut_back: false });
+        }
+        self.unsynced = false;
         Ok(())
     }
 
     /// Creates the next file. What the one before holds is synced first: a record must not survive those
     /// that it continues.
     fn start_file(&mut self, name: &str, path: &Utf8Path) -> Result<(), JournalError> {
-        if let Some(last) = self.reader.files.last().cloned() {
-            let last_path = self.reader.directory.join(&last);
-            self.file(&last, &last_path)?.sync_data().map_err(JournalError::io("sync", &last_path))?;
-        }
+        self.sync()?;
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         self.file = Some((name.to_owned(), file.map_err(JournalError::io("create", path))?));
         crash::point("journal.file.created");
@@ -482,7 +498,9 @@ impl Journal {
                         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
                         .and_then(|()| durable::sync_directory(&self.reader.directory))
                         .map_err(JournalError::io("write", &path))?;
-                    self.reader.moved.push(moved_to);
+                    if !self.reader.moved.contains(&moved_to) {
+                        self.reader.moved.push(moved_to);
+                    }
                     break;
                 }
             }
@@ -505,7 +523,6 @@ impl Journal {
                 events.push(Event::JournalRepaired { bytes, moved_to: moved_to.clone() });
             }
         }
-        events.dedup();
         Ok(events)
     }
 }

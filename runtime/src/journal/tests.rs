@@ -13,7 +13,7 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let state = Utf8Path::from_path(root.path()).unwrap().join("loop");
         Place { _root: root, state }
     }

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_copied_clone_is_another_writer() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let (first, second) = (root.join("first"), root.join("second"));
         fs::create_dir(&first).unwrap();
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn processes_that_race_agree() {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let ids: Vec<String> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| id(root).unwrap())).collect();

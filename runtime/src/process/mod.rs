@@ -14,16 +14,20 @@ use camino::Utf8PathBuf;
 
 use crate::sandbox::Profile;
 
+mod cancel;
 mod capture;
 mod facts;
+mod left;
 mod run;
 mod shim;
 mod tree;
 mod wire;
 
+pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use capture::Captured;
 pub use facts::{boot_id, boot_time_ms, descends_from_shim, host_name, process_start_time, resolve_program};
-pub use run::{Cancel, CancelHandle, Left, Shim, cancellation, end_left, wait_ended, wait_released};
+pub use left::{Left, end_left, wait_ended, wait_released};
+pub use run::Shim;
 pub use shim::shim_entry;
 pub use tree::processes_using;
 

@@ -9,21 +9,18 @@ use std::os::unix::process::CommandExt as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::FlockOperation;
-use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::cancel::{Cancel, Wish};
 use super::capture::{Captured, Collector};
+use super::left::end_without_shim;
 use super::shim::SHIM;
 use super::wire::{self, Report, Task};
-use super::{
-    CommandSpec, End, Limits, Observer, Outcome, ProcessError, ShimIdentity, ShimProgram, Stream, tree,
-};
+use super::{CommandSpec, End, Limits, Observer, Outcome, ProcessError, ShimIdentity, ShimProgram, Stream};
 use crate::sandbox::Containment;
 
 /// How long a shim may take to become ready: it only takes a free lock and opens a file.
@@ -33,90 +30,8 @@ const READY: Duration = Duration::from_secs(20);
 /// the tree may be large. Both at it do no harm.
 const OVERDUE: Duration = Duration::from_millis(800);
 
-/// How long the executor itself then tries.
-const ENDING: Duration = Duration::from_secs(4);
-
 /// Between the end of the last process and the end of its output.
 const DRAIN: Duration = Duration::from_millis(200);
-
-/// Whoever may end a command. Dropping it cancels: nobody could do so later.
-#[derive(Debug)]
-pub struct CancelHandle(watch::Sender<Wish>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
-    GoOn,
-    Cancel,
-    Kill,
-}
-
-impl CancelHandle {
-    /// TERM, the grace, KILL.
-    pub fn cancel(&self) {
-        self.raise(Wish::Cancel);
-    }
-
-    /// KILL at once: the second Ctrl-C.
-    pub fn kill(&self) {
-        self.raise(Wish::Kill);
-    }
-
-    fn raise(&self, wish: Wish) {
-        self.0.send_if_modified(|now| {
-            let more = wish > *now;
-            *now = wish.max(*now);
-            more
-        });
-    }
-}
-
-/// What a running command listens to. Clones listen to the same handle.
-#[derive(Clone, Debug)]
-pub struct Cancel(Option<watch::Receiver<Wish>>);
-
-impl Cancel {
-    /// Nobody will cancel.
-    pub fn never() -> Cancel {
-        Cancel(None)
-    }
-
-    /// Has it been cancelled (or the handle dropped)?
-    pub fn is_cancelled(&self) -> bool {
-        self.wish() > Wish::GoOn
-    }
-
-    /// Ends when it has been cancelled.
-    pub async fn cancelled(&mut self) {
-        self.beyond(Wish::GoOn).await;
-    }
-
-    fn wish(&self) -> Wish {
-        match &self.0 {
-            None => Wish::GoOn,
-            Some(receiver) if receiver.has_changed().is_err() => (*receiver.borrow()).max(Wish::Cancel),
-            Some(receiver) => *receiver.borrow(),
-        }
-    }
-
-    /// Ends when more is wished than `wish`; never, if nobody can wish it any more.
-    async fn beyond(&mut self, wish: Wish) -> Wish {
-        if self.wish() > wish {
-            return self.wish();
-        }
-        let Some(receiver) = &mut self.0 else { return std::future::pending().await };
-        match receiver.wait_for(|now| *now > wish).await {
-            Ok(now) => *now,
-            Err(_) if wish < Wish::Cancel => Wish::Cancel,
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
-
-/// A handle and what listens to it.
-pub fn cancellation() -> (CancelHandle, Cancel) {
-    let (sender, receiver) = watch::channel(Wish::GoOn);
-    (CancelHandle(sender), Cancel(Some(receiver)))
-}
 
 /// A shim that is up: it holds the attempt's lock, and the command has not been started. Dropping it ends it.
 #[derive(Debug)]
@@ -488,119 +403,6 @@ impl Drain {
     }
 }
 
-/// Ends what is left of a shim that does not do so itself: it was killed, stopped, or cannot cope. Is nothing left?
-async fn end_without_shim(
-    shim: ShimIdentity,
-    containment: Containment,
-    lock: &Utf8Path,
-    cwd: &Utf8Path,
-) -> bool {
-    let ended = tokio::task::spawn_blocking(move || end_tree_of(&shim)).await.unwrap_or(false);
-    let left = wait_ended(lock, cwd, DRAIN * 5).await;
-    match containment {
-        // The sandbox holds the lock until it is no more.
-        Containment::Bwrap => ended && !matches!(left, Ok(Left::Locked) | Err(_)),
-        Containment::Shim => ended && matches!(left, Ok(Left::Nothing)),
-    }
-}
-
-/// Blocks for at most a few seconds. Is nothing left that can be told to be the shim's?
-fn end_tree_of(shim: &ShimIdentity) -> bool {
-    if let Some(stuck) = tree::stat(shim.pid) {
-        if stuck.start != shim.start {
-            return true;
-        }
-        let ended = tree::end(&[shim.pid], ENDING, || {});
-        // One that still has something to watch over keeps the lock.
-        tree::signal(&stuck, if ended { Signal::KILL } else { Signal::CONT });
-        return ended;
-    }
-    // The orphans of a dead shim belong to somebody else by now, but most are still of its session; the number is
-    // not given to another process as long as one of them lives.
-    let deadline = std::time::Instant::now() + ENDING;
-    loop {
-        let left: Vec<tree::Stat> =
-            tree::all().into_values().filter(|stat| stat.session == shim.pid && !stat.is_dead()).collect();
-        if left.is_empty() {
-            return true;
-        }
-        let roots: Vec<u32> = left.iter().map(|stat| stat.pid).collect();
-        left.iter().for_each(|stat| tree::signal(stat, Signal::STOP));
-        tree::end(&roots, ENDING, || {});
-        left.iter().for_each(|stat| tree::signal(stat, Signal::KILL));
-        if std::time::Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Ends what an earlier executor's shim watches over, as far as it is still there: for a resume that has waited in
-/// vain ([`wait_ended`]), because the shim itself was stopped. Nothing is touched unless machine, boot, process
-/// number and start time are the recorded ones. Is nothing left that can be told to be the shim's?
-pub async fn end_left(shim: &ShimIdentity) -> bool {
-    if shim.boot != super::boot_id() || shim.host != super::host_name() {
-        return true;
-    }
-    let shim = shim.clone();
-    tokio::task::spawn_blocking(move || end_tree_of(&shim)).await.unwrap_or(false)
-}
-
-/// What an earlier attempt left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Left {
-    Nothing,
-    /// Its shim, or its sandbox, still runs.
-    Locked,
-    /// No shim any more, but these processes use its directory (or somebody looks at it).
-    Processes(Vec<u32>),
-}
-
-/// Waits, at most so long, until an attempt has ended: nobody holds its lock, and no process uses its directory. A
-/// shim whose executor is gone ends its tree by itself, so waiting is enough.
-pub async fn wait_ended(lock: &Utf8Path, dir: &Utf8Path, at_most: Duration) -> Result<Left, ProcessError> {
-    let deadline = Instant::now() + at_most;
-    if !wait_released(lock, at_most).await? {
-        return Ok(Left::Locked);
-    }
-    loop {
-        // A sandbox whose shim was killed gives the lock back a moment before its last process is gone.
-        let left = super::processes_using(dir);
-        if left.is_empty() {
-            return Ok(Left::Nothing);
-        }
-        if Instant::now() >= deadline {
-            return Ok(Left::Processes(left));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Waits until nobody holds the attempt's lock any more, at most so long; whether it came to that. A lock file that
-/// does not exist is free.
-pub async fn wait_released(lock: &Utf8Path, at_most: Duration) -> Result<bool, ProcessError> {
-    let cannot = || ProcessError::io(format!("cannot open the lock {lock}"));
-    let file = match File::open(lock) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(cannot()(error)),
-    };
-    let deadline = Instant::now() + at_most;
-    let mut pause = Duration::from_millis(2);
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(cannot()(error.into())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -611,42 +413,5 @@ mod tests {
         assert!(program.starts_with("/proc/self/fd"));
         let output = std::process::Command::new(program).arg("--list").output().expect("it runs");
         assert!(String::from_utf8_lossy(&output.stdout).contains("the_running_program_can_be_executed"));
-    }
-
-    #[tokio::test]
-    async fn a_wish_only_grows_and_every_listener_sees_it() {
-        let (handle, mut first) = cancellation();
-        let mut second = first.clone();
-        assert!(!first.is_cancelled());
-        handle.kill();
-        handle.cancel();
-        assert_eq!(first.beyond(Wish::GoOn).await, Wish::Kill);
-        assert_eq!(second.beyond(Wish::Cancel).await, Wish::Kill);
-        drop(handle);
-        second.cancelled().await;
-        assert!(second.is_cancelled() && first.is_cancelled());
-        assert!(!Cancel::never().is_cancelled());
-    }
-
-    #[tokio::test]
-    async fn a_dropped_handle_is_a_cancellation_and_no_more() {
-        let (handle, mut cancel) = cancellation();
-        drop(handle);
-        assert_eq!(cancel.beyond(Wish::GoOn).await, Wish::Cancel);
-        let more = timeout(Duration::from_millis(20), cancel.beyond(Wish::Cancel)).await;
-        assert!(more.is_err(), "it must not be asked again and again");
-    }
-
-    #[tokio::test]
-    async fn a_recorded_shim_of_another_boot_or_with_a_reused_number_is_left_alone() {
-        let own = std::process::id();
-        let shim = ShimIdentity {
-            pid: own,
-            start: 1,
-            boot: super::super::boot_id(),
-            host: super::super::host_name(),
-        };
-        assert!(end_left(&shim).await, "this process has another start time, and lives");
-        assert!(end_left(&ShimIdentity { boot: "another".into(), ..shim }).await);
     }
 }

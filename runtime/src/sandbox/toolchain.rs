@@ -24,26 +24,30 @@ pub struct Toolchain {
 /// (empty: all of it).
 struct Home {
     variable: &'static str,
-    default: &'static str,
+    default: Option<&'static str>,
     parts: &'static [&'static str],
 }
 
 const HOMES: &[Home] = &[
-    Home { variable: "RUSTUP_HOME", default: ".rustup", parts: &[] },
+    Home { variable: "RUSTUP_HOME", default: Some(".rustup"), parts: &[] },
     // `credentials.toml` stays outside.
-    Home { variable: "CARGO_HOME", default: ".cargo", parts: &["bin", "registry", "git", "config.toml"] },
-    Home { variable: "PYENV_ROOT", default: ".pyenv", parts: &[] },
-    Home { variable: "NVM_DIR", default: ".nvm", parts: &[] },
-    Home { variable: "VOLTA_HOME", default: ".volta", parts: &[] },
-    Home { variable: "FNM_DIR", default: ".local/share/fnm", parts: &[] },
-    Home { variable: "ASDF_DATA_DIR", default: ".asdf", parts: &[] },
-    Home { variable: "MISE_DATA_DIR", default: ".local/share/mise", parts: &[] },
-    Home { variable: "RBENV_ROOT", default: ".rbenv", parts: &[] },
-    Home { variable: "SDKMAN_DIR", default: ".sdkman", parts: &["candidates"] },
-    Home { variable: "BUN_INSTALL", default: ".bun", parts: &["bin", "install"] },
-    Home { variable: "GOPATH", default: "go", parts: &["bin", "pkg"] },
-    Home { variable: "GOROOT", default: "sdk/go", parts: &[] },
-    Home { variable: "JAVA_HOME", default: ".jdk", parts: &[] },
+    Home {
+        variable: "CARGO_HOME",
+        default: Some(".cargo"),
+        parts: &["bin", "registry", "git", "config.toml"],
+    },
+    Home { variable: "PYENV_ROOT", default: Some(".pyenv"), parts: &[] },
+    Home { variable: "NVM_DIR", default: Some(".nvm"), parts: &[] },
+    Home { variable: "VOLTA_HOME", default: Some(".volta"), parts: &[] },
+    Home { variable: "FNM_DIR", default: Some(".local/share/fnm"), parts: &[] },
+    Home { variable: "ASDF_DATA_DIR", default: Some(".asdf"), parts: &[] },
+    Home { variable: "MISE_DATA_DIR", default: Some(".local/share/mise"), parts: &[] },
+    Home { variable: "RBENV_ROOT", default: Some(".rbenv"), parts: &[] },
+    Home { variable: "SDKMAN_DIR", default: Some(".sdkman"), parts: &["candidates"] },
+    Home { variable: "BUN_INSTALL", default: Some(".bun"), parts: &["bin", "install"] },
+    Home { variable: "GOPATH", default: Some("go"), parts: &["bin", "pkg"] },
+    Home { variable: "GOROOT", default: None, parts: &[] },
+    Home { variable: "JAVA_HOME", default: None, parts: &[] },
 ];
 
 /// Read-only mounts for `PATH` entries outside the system's directories and for the known tools' homes, from the
@@ -55,7 +59,7 @@ pub fn toolchain_binds(env: &BTreeMap<String, OsString>) -> Toolchain {
     let mut toolchain = Toolchain::default();
     for tool in HOMES {
         let named = text(tool.variable).filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
-        let Some(root) = named.or_else(|| home.as_ref().map(|home| home.join(tool.default))) else {
+        let Some(root) = named.or_else(|| Some(home.as_ref()?.join(tool.default?))) else {
             continue;
         };
         if !root.is_dir() || is_too_wide(&root, home.as_deref()) {
@@ -76,6 +80,13 @@ pub fn toolchain_binds(env: &BTreeMap<String, OsString>) -> Toolchain {
         .filter(|path| !is_system(path) && path.exists())
         .map(|path| Mount { path, access: Access::Read, role: Role::Toolchain })
         .collect();
+    // Where cargo's home is inside the system's directories (container images), its tokens are as well.
+    if let Some(cargo) = toolchain.env.get("CARGO_HOME").and_then(|path| path.to_str()).map(Utf8Path::new)
+        && is_system(cargo)
+    {
+        let secret = |name| Mount { path: cargo.join(name), access: Access::Hidden, role: Role::Secret };
+        toolchain.mounts.extend(["credentials.toml", "credentials"].map(secret));
+    }
     toolchain
 }
 

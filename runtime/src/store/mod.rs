@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -71,6 +71,9 @@ pub struct Store {
     root: Utf8PathBuf,
     /// Written, visible, not synced yet.
     pending: Mutex<BTreeSet<Sha256>>,
+    /// Shards whose own names are durable, as far as this process knows. Held while anything is synced: a
+    /// thread that finds nothing pending must not return before the one that syncs its blobs.
+    shards: Mutex<BTreeSet<Utf8PathBuf>>,
 }
 
 impl Store {
@@ -79,7 +82,7 @@ impl Store {
         let root = state_dir.join("cas");
         let temporary = root.join("tmp");
         durable::create_directory(&temporary).map_err(failed("create", &temporary))?;
-        Ok(Store { root, pending: Mutex::default() })
+        Ok(Store { root, pending: Mutex::default(), shards: Mutex::default() })
     }
 
     /// Where the blob is or would be.
@@ -104,7 +107,8 @@ impl Store {
         } else {
             self.write(&path, bytes, true)?;
         }
-        sync_names(self.shard(&path))?;
+        crash::point("store.put.before-directory-sync");
+        self.sync_names(&mut lock(&self.shards), [self.shard(&path)])?;
         crash::point("store.put.after-directory-sync");
         Ok(digest)
     }
@@ -117,32 +121,55 @@ impl Store {
         if !self.holds(&path, bytes)? {
             self.write(&path, bytes, false)?;
         }
-        self.pending().insert(digest);
+        lock(&self.pending).insert(digest);
         Ok(digest)
     }
 
     /// Makes durable every blob that was put and not synced yet, those of other threads included.
     pub fn sync_pending(&self) -> Result<(), StoreError> {
-        let pending = std::mem::take(&mut *self.pending());
-        let result = self.sync_all(&pending);
+        let mut durable = lock(&self.shards);
+        let pending = std::mem::take(&mut *lock(&self.pending));
+        let result = self.sync_all(&mut durable, &pending);
         if result.is_err() {
             // They are still not durable: the next call must say so again.
-            self.pending().extend(pending);
+            lock(&self.pending).extend(pending);
         }
         result
     }
 
-    fn sync_all(&self, blobs: &BTreeSet<Sha256>) -> Result<(), StoreError> {
+    fn sync_all(
+        &self,
+        durable: &mut BTreeSet<Utf8PathBuf>,
+        blobs: &BTreeSet<Sha256>,
+    ) -> Result<(), StoreError> {
         crash::point("store.sync.before");
-        let mut shards = BTreeSet::new();
-        for digest in blobs {
-            let path = self.path(digest);
-            self.sync_blob(&path)?;
-            shards.insert(self.shard(&path).to_owned());
-        }
+        let paths: Vec<Utf8PathBuf> = blobs.iter().map(|digest| self.path(digest)).collect();
+        paths.iter().try_for_each(|path| self.sync_blob(path))?;
         crash::point("store.sync.between");
-        shards.iter().try_for_each(|shard| sync_names(shard))?;
+        let shards: BTreeSet<&Utf8Path> = paths.iter().map(|path| self.shard(path)).collect();
+        self.sync_names(durable, shards)?;
         crash::point("store.sync.after");
+        Ok(())
+    }
+
+    /// Makes the names in some shards durable, and those of the shards: another process may have made one
+    /// and not synced it.
+    fn sync_names<'a>(
+        &self,
+        durable: &mut BTreeSet<Utf8PathBuf>,
+        shards: impl IntoIterator<Item = &'a Utf8Path>,
+    ) -> Result<(), StoreError> {
+        let mut unknown = Vec::new();
+        for shard in shards {
+            durable::sync_directory(shard).map_err(failed("sync", shard))?;
+            if !durable.contains(shard) {
+                unknown.push(shard.to_owned());
+            }
+        }
+        if !unknown.is_empty() {
+            durable::sync_directory(&self.root).map_err(failed("sync", &self.root))?;
+            durable.extend(unknown);
+        }
         Ok(())
     }
 
@@ -196,11 +223,6 @@ impl Store {
         Ok(removed)
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, BTreeSet<Sha256>> {
-        // A thread that panicked while it held the set left it whole: every change is one insertion.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn shard<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         path.parent().expect("a blob's path has two components below the root")
     }
@@ -219,7 +241,10 @@ impl Store {
 
     fn write(&self, path: &Utf8Path, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
         let shard = self.shard(path);
-        durable::create_directory(shard).map_err(failed("create", shard))?;
+        match fs::create_dir(shard) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(failed("create", shard))?,
+        }
         let name = durable::random_id().map_err(failed("read", Utf8Path::new("/dev/urandom")))?;
         let temporary = self.root.join("tmp").join(name);
         let written = self.write_temporary(&temporary, bytes, sync).and_then(|()| {
@@ -230,7 +255,6 @@ impl Store {
             // The error that counts is the first one; what stays behind is swept later.
             let _ = fs::remove_file(&temporary);
         }
-        crash::point("store.put.before-directory-sync");
         written
     }
 
@@ -256,8 +280,9 @@ impl Store {
     }
 }
 
-fn sync_names(directory: &Utf8Path) -> Result<(), StoreError> {
-    durable::sync_directory(directory).map_err(failed("sync", directory))
+/// A thread that panicked while it held one of the sets left it whole: every change is one call.
+fn lock<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

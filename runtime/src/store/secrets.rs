@@ -1,7 +1,7 @@
 //! Finds secrets of well-known shapes in text that is about to be stored, and masks them.
 //!
-//! Does not know where the text comes from. It is used on evidence, prompts and transcripts, never on
-//! patches: an altered patch would be another patch.
+//! Does not know where the text comes from. It is used on evidence, outputs and transcripts, never
+//! on patches: an altered patch would be another patch.
 //!
 //! Only shapes with a fixed prefix or frame are known, so that ordinary text is left alone. A secret without
 //! such a shape is not found: the store is not a safe place for secrets, with or without this.

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
-    let root = tempfile::tempdir().unwrap();
+    let root = crate::durable::scratch();
     let store = Store::open(Utf8Path::from_path(root.path()).unwrap()).unwrap();
     (root, store)
 }
@@ -34,7 +34,7 @@ fn pending_blobs_are_visible_at_once() {
     let digest = store.put_pending(b"later").unwrap();
     assert_eq!(store.get(&digest).unwrap(), b"later");
     store.sync_pending().unwrap();
-    assert!(store.pending().is_empty());
+    assert!(lock(&store.pending).is_empty());
     store.put_pending(b"gone").unwrap();
     fs::remove_file(store.path(&Sha256::of(b"gone"))).unwrap();
     assert!(store.sync_pending().is_err());
@@ -93,4 +93,53 @@ fn leftovers_are_swept() {
     fs::write(store.root.join("tmp/left"), "half").unwrap();
     assert_eq!(store.sweep(Duration::from_secs(3600)).unwrap(), 0);
     assert_eq!(store.sweep(Duration::ZERO).unwrap(), 1);
+}
+
+/// The other half of `a_crash_at_any_point_leaves_whole_blobs`: it works only in the process made there.
+#[test]
+fn put_until_killed() {
+    use std::io::Write as _;
+
+    let Ok(state) = std::env::var("LOOP_TEST_STORE") else { return };
+    let store = Store::open(Utf8Path::new(&state)).unwrap();
+    let mut out = io::stdout();
+    for n in 0..3 {
+        let one = store.put(format!("one {n}").as_bytes()).unwrap();
+        writeln!(out, "acknowledged {one}").unwrap();
+        let two = store.put_pending(format!("two {n}").as_bytes()).unwrap();
+        let three = store.put_salted(format!("three {n}").as_bytes()).unwrap();
+        store.sync_pending().unwrap();
+        writeln!(out, "acknowledged {two}\nacknowledged {three}").unwrap();
+    }
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_crash_at_any_point_leaves_whole_blobs() {
+    use std::os::unix::process::ExitStatusExt;
+
+    for point in crash::POINTS.iter().filter(|point| point.starts_with("store.")) {
+        for time in 1..=3 {
+            let (root, store) = store();
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "--nocapture", "store::tests::put_until_killed"])
+                .env("LOOP_TEST_STORE", root.path())
+                .env("LOOP_CRASH_AT", format!("{point}:{time}"))
+                .output()
+                .unwrap();
+            assert_eq!(output.status.signal(), Some(9), "{point} was not passed {time} times");
+            let printed = String::from_utf8(output.stdout).unwrap();
+            for line in printed.lines().filter_map(|line| line.split_once("acknowledged ")) {
+                store.get(&Sha256::parse(line.1).unwrap()).unwrap();
+            }
+            for n in 0..3 {
+                for content in [format!("one {n}"), format!("two {n}")] {
+                    let digest = store.put(content.as_bytes()).unwrap();
+                    assert_eq!(store.get(&digest).unwrap(), content.as_bytes());
+                }
+            }
+            store.sweep(Duration::ZERO).unwrap();
+            assert_eq!(store.root.join("tmp").read_dir_utf8().unwrap().count(), 0);
+        }
+    }
 }

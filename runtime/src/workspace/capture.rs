@@ -17,12 +17,14 @@ use crate::patch::{Change, Entry, Mode, Patch, Tree, TreeFile};
 use self::ignored::Rules;
 use super::dirs::{MAX_DEPTH, open_below};
 use super::export::uses_large_file_storage;
-use super::names::{fold, is_dot_git, link_leaves, unwritable};
+use super::names::{fold, is_dot_git, link_end, unwritable};
 use super::objects::{blob_id, to_oid};
 use super::{Blobs, Repository, WorkspaceError};
 
 mod ignored;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use refusal::{CaptureError, Refusal};
 
@@ -61,7 +63,14 @@ pub fn capture(
     rules: &CaptureRules<'_>,
     blobs: &dyn Blobs,
 ) -> Result<Captured, CaptureError> {
-    let root = super::dirs::open_root(worktree).map_err(WorkspaceError::io("open", worktree.as_str()))?;
+    let root = match super::dirs::open_root(worktree) {
+        Ok(root) => root,
+        // Whoever may write there may also remove or replace the whole of it.
+        Err(error) => {
+            let gone = Refusal::Unreadable { path: worktree.to_string(), reason: error.to_string() };
+            return Err(CaptureError::Refused { refusals: vec![gone], rest: Box::default() });
+        }
+    };
     let walk = Walk {
         repository,
         start,
@@ -267,7 +276,10 @@ impl Walk<'_> {
             self.refusals.insert(refusal);
             return Ok(());
         }
-        self.bytes += bytes.len() as u64;
+        let same_content = |file: &TreeFile| file.entry.object == entry.object;
+        if !self.start.files.get(&path).is_some_and(same_content) {
+            self.bytes += bytes.len() as u64;
+        }
         // Over the limit nothing more is stored; the sum goes on, for the message.
         if self.bytes <= self.rules.max_total_bytes {
             let digest: Sha256 =
@@ -340,7 +352,7 @@ impl Walk<'_> {
         for path in std::mem::take(&mut self.unseen) {
             // A missing directory of a submodule is no change to it, as git sees it.
             let submodule = self.start.files[&path].entry.mode == Mode::Submodule;
-            if self.blind.iter().any(|prefix| path.starts_with(prefix)) {
+            if submodule || self.blind.iter().any(|prefix| path.starts_with(prefix)) {
                 continue;
             }
             let text = std::str::from_utf8(&path).ok();
@@ -348,12 +360,6 @@ impl Walk<'_> {
                 continue;
             }
             match text {
-                _ if submodule => {
-                    // A file in its place was refused already; a directory of files is a write too.
-                    if self.end.has_below(&[path.as_slice(), b"/"].concat()) {
-                        self.refusals.insert(Refusal::Submodule { path: shown(&path) });
-                    }
-                }
                 None => {
                     self.refusals.insert(Refusal::NotUtf8 { path: shown(&path) });
                 }
@@ -370,12 +376,8 @@ impl Walk<'_> {
     /// New links must stay inside; old ones may be as bad as they were, but not become worse.
     fn links_that_leave(&mut self) -> Result<(), WorkspaceError> {
         let end = |path: &[u8]| self.links.get(path).map(Vec::as_slice);
-        let leaving: Vec<&Vec<u8>> = self
-            .links
-            .iter()
-            .filter(|(path, target)| link_leaves(path, target, end))
-            .map(|(path, _)| path)
-            .collect();
+        let leaving = self.links.iter().filter(|(path, target)| link_end(path, target, end).is_none());
+        let leaving: Vec<&Vec<u8>> = leaving.map(|(path, _)| path).collect();
         if leaving.is_empty() {
             return Ok(());
         }
@@ -389,7 +391,7 @@ impl Walk<'_> {
         let mut refusals = Vec::new();
         for path in leaving {
             let target = &self.links[path];
-            if before.get(path) == Some(target) && link_leaves(path, target, start) {
+            if before.get(path) == Some(target) && link_end(path, target, start).is_none() {
                 continue;
             }
             refusals.push(Refusal::LinkLeavesTree { path: shown(path), target: shown(target) });

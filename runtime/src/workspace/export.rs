@@ -27,13 +27,16 @@ pub fn export(
     write_tree(repository, tree, dir, blobs, &mut |_, _| Ok(()))
 }
 
+/// Sees each file and link after it is written: its path in the tree and what the file system says of it.
+pub(super) type Written<'a> = dyn FnMut(&[u8], &Stat) -> Result<(), WorkspaceError> + 'a;
+
 /// As [`export`]; `written` sees each file and link after it is written.
 pub(super) fn write_tree(
     repository: &Repository,
     tree: &Tree,
     dir: &Utf8Path,
     blobs: &dyn Blobs,
-    written: &mut dyn FnMut(&[u8], &Stat) -> Result<(), WorkspaceError>,
+    written: &mut Written<'_>,
 ) -> Result<(), WorkspaceError> {
     refuse_large_file_storage(repository, tree, blobs)?;
     if let Some((path, reason)) = tree.clash() {
@@ -138,4 +141,113 @@ fn invalid(path: &[u8], reason: &str) -> WorkspaceError {
 
 fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::digest::ObjectId;
+    use crate::workspace::testing::{Scratch, snapshot};
+
+    #[test]
+    fn odd_names_modes_and_links_come_out_as_they_are() {
+        let scratch = Scratch::empty();
+        let mut tree = Tree::default();
+        let odd: [&[u8]; 9] = [
+            b"a b",
+            b"\"q\"",
+            b"new\nline",
+            b"-dash",
+            b"\xc3\xa9/\xff\xfe",
+            b"back\\slash",
+            b"d/.hidden",
+            b"d-",
+            b"*",
+        ];
+        for path in odd {
+            tree.files.insert(path.to_vec(), scratch.blobs.file(Mode::File, path));
+        }
+        tree.files.insert(b"run".to_vec(), scratch.blobs.file(Mode::Executable, b"#!/bin/sh\n"));
+        tree.files.insert(b"link".to_vec(), scratch.blobs.file(Mode::Symlink, b"/no/such\nplace"));
+        let out = scratch.place("out");
+        export(&scratch.open(), &tree, &out, &scratch.blobs).unwrap();
+        let found = snapshot(&out, "");
+        for path in odd {
+            use std::os::unix::ffi::OsStrExt as _;
+            let (mode, bytes) = &found[std::path::Path::new(std::ffi::OsStr::from_bytes(path))];
+            assert_eq!((mode & 0o7777, bytes.as_slice()), (0o644, path));
+        }
+        assert_eq!(fs::metadata(out.join("run")).unwrap().mode() & 0o7777, 0o755);
+        assert_eq!(fs::read_link(out.join("link")).unwrap().to_str(), Some("/no/such\nplace"));
+        assert_eq!(found.len(), odd.len() + 2 + 2, "two directories, and no .git");
+        let again = scratch.place("again");
+        export(&scratch.open(), &tree, &again, &scratch.blobs).unwrap();
+        assert_eq!(found, snapshot(&again, ""));
+    }
+
+    #[test]
+    fn line_ends_and_attributes_change_nothing() {
+        let scratch = Scratch::with(&[("a", "x\r\ny\n"), (".gitattributes", "* text=auto eol=crlf ident\n")]);
+        let head = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        let repository = scratch.open();
+        let tree = repository.tree(&head).unwrap();
+        let out = scratch.place("out");
+        export(&repository, &tree, &out, &scratch.blobs).unwrap();
+        let stored = repository.read(&tree, "a", &scratch.blobs).unwrap().unwrap();
+        assert_eq!(fs::read(out.join("a")).unwrap(), stored);
+    }
+
+    #[test]
+    fn a_tree_that_would_write_elsewhere_is_refused() {
+        let scratch = Scratch::empty();
+        let outside = scratch.place("outside");
+        let link = scratch.blobs.file(Mode::Symlink, outside.as_str().as_bytes());
+        let file = scratch.blobs.file(Mode::File, b"x");
+        for (at, paths) in [
+            [("a", &link), ("a/b", &file)],
+            [("..", &link), ("../b", &file)],
+            [("x", &file), (".git/config", &file)],
+            [("x", &file), ("d/.GIT/config", &file)],
+            [("x", &file), ("/etc/x", &file)],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let files = paths.into_iter().map(|(path, file)| (path.into(), file.clone())).collect();
+            let out = scratch.place(&format!("out{at}"));
+            let error = export(&scratch.open(), &Tree { files }, &out, &scratch.blobs).unwrap_err();
+            assert!(matches!(error, WorkspaceError::InvalidTree { .. }), "{at}: {error}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_that_stands_there_is_not_followed() {
+        let scratch = Scratch::empty();
+        let outside = scratch.place("outside");
+        let out = scratch.place("out");
+        std::os::unix::fs::symlink(&outside, out.join("a")).unwrap();
+        std::os::unix::fs::symlink(outside.join("new"), out.join("b")).unwrap();
+        for path in ["a/b", "b"] {
+            let mut tree = Tree::default();
+            tree.files.insert(path.into(), scratch.blobs.file(Mode::File, b"x"));
+            let error = export(&scratch.open(), &tree, &out, &scratch.blobs).unwrap_err();
+            assert!(matches!(error, WorkspaceError::Io { .. }), "{error}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn large_file_storage_is_refused_in_words() {
+        let scratch =
+            Scratch::with(&[("d/.gitattributes", "# x filter=lfs\n*.bin filter=lfs diff=lfs -text\n")]);
+        let head = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        let repository = scratch.open();
+        let out = scratch.place("out");
+        let error = export(&repository, &repository.tree(&head).unwrap(), &out, &scratch.blobs).unwrap_err();
+        assert!(matches!(&error, WorkspaceError::Unsupported { what } if what.contains("LFS")), "{error}");
+    }
 }

@@ -179,3 +179,72 @@ fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>, WorkspaceError> {
     paths.sort();
     Ok(paths)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::testing::Scratch;
+
+    #[test]
+    fn every_change_is_named() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        scratch.git(&["branch", "old"]);
+        let repository = scratch.open();
+        let first = repository.fingerprint().unwrap();
+        let hooks = scratch.root.join(".git/hooks");
+        fs::create_dir_all(&hooks).unwrap();
+        let steps: [(&str, &dyn Fn()); 10] = [
+            ("branch old (deleted)", &|| drop(scratch.git(&["branch", "-D", "old"]))),
+            ("branch new (new)", &|| drop(scratch.git(&["branch", "new"]))),
+            ("tag v1 (new)", &|| drop(scratch.git(&["tag", "v1"]))),
+            ("the configuration (changed)", &|| drop(scratch.git(&["config", "core.fsmonitor", "evil"]))),
+            ("hook pre-commit (new)", &|| fs::write(hooks.join("pre-commit"), "evil").unwrap()),
+            ("the index (changed)", &|| {
+                scratch.write("b", "2");
+                scratch.git(&["add", "b"]);
+            }),
+            ("the stash (new)", &|| drop(scratch.git(&["stash", "-q"]))),
+            ("HEAD (changed)", &|| drop(scratch.git(&["checkout", "-q", "--detach"]))),
+            ("info/attributes (new)", &|| scratch.write(".git/info/attributes", "* filter=evil\n")),
+            ("objects/info/alternates (new)", &|| scratch.write(".git/objects/info/alternates", "/x\n")),
+        ];
+        let mut before = first.clone();
+        for (name, step) in steps {
+            step();
+            let after = repository.fingerprint().unwrap();
+            let found = before.differences(&after);
+            assert!(found.iter().any(|item| item == name), "{name}: {found:?}");
+            before = after;
+        }
+        assert!(first.differences(&first).is_empty());
+    }
+
+    #[test]
+    fn what_is_ours_and_what_git_refreshes_is_no_difference() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let repository = scratch.open();
+        let head = repository.resolve("HEAD").unwrap().unwrap();
+        let before = repository.fingerprint().unwrap();
+        repository.keep("run", &head).unwrap();
+        repository.swap("refs/heads/loop/x", None, &head, "").unwrap();
+        scratch.git(&["pack-refs", "--all"]);
+        scratch.write("a", "1");
+        scratch.git(&["status"]);
+        scratch.git(&["gc", "-q"]);
+        assert_eq!(before.differences(&repository.fingerprint().unwrap()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn hooks_elsewhere_and_other_worktrees_count() {
+        let scratch = Scratch::with(&[("a", "1"), (".hooks/pre-push", "x")]);
+        scratch.git(&["config", "core.hooksPath", ".hooks"]);
+        let other = scratch.root.parent().unwrap().join("other");
+        scratch.git(&["worktree", "add", "-q", "--detach", other.as_str()]);
+        let repository = scratch.open();
+        let before = repository.fingerprint().unwrap();
+        scratch.write(".hooks/pre-push", "evil");
+        crate::workspace::testing::git(&other, &["checkout", "-q", "-b", "b"]);
+        let found = before.differences(&repository.fingerprint().unwrap());
+        assert_eq!(found, ["HEAD of worktree other (changed)", "branch b (new)", "hook pre-push (changed)"]);
+    }
+}

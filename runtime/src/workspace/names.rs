@@ -45,50 +45,45 @@ pub(super) fn fold(name: &str) -> String {
     name.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
-/// Whether following the link at `path` leaves the tree, or enters its `.git`, on any way that the kernel
-/// could take. `links` knows the targets of the tree's other links. A loop counts as leaving.
-pub(super) fn link_leaves<'a>(
-    path: &[u8],
+/// Where following the link at `path` ends, as a path of the tree (empty: its root); the end need not exist.
+/// `None` if some way that the kernel takes leaves the tree or enters its `.git`, or never ends. `links` knows
+/// the targets of the tree's other links.
+pub(super) fn link_end<'a>(
+    path: &'a [u8],
     target: &'a [u8],
     links: impl Fn(&[u8]) -> Option<&'a [u8]>,
-) -> bool {
+) -> Option<Vec<u8>> {
     let mut at: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     at.pop();
-    let mut at: Vec<Vec<u8>> = at.into_iter().map(<[u8]>::to_vec).collect();
     let mut ahead: Vec<&[u8]> = Vec::new();
-    if !follow(target, &mut ahead) {
-        return true;
-    }
+    follow(target, &mut ahead)?;
     let mut followed = 1;
     while let Some(part) = ahead.pop() {
         match part {
             b"" | b"." => {}
-            b".." => {
-                if at.pop().is_none() {
-                    return true;
-                }
-            }
-            name if is_dot_git(name) => return true,
+            b".." => drop(at.pop()?),
+            name if is_dot_git(name) => return None,
             name => {
-                at.push(name.to_vec());
+                at.push(name);
                 if let Some(target) = links(&at.join(&b'/')) {
                     followed += 1;
                     at.pop();
                     // The kernel gives up at 40 (path_resolution(7)).
-                    if followed > 40 || !follow(target, &mut ahead) {
-                        return true;
+                    if followed > 40 {
+                        return None;
                     }
+                    follow(target, &mut ahead)?;
                 }
             }
         }
     }
-    false
+    Some(at.join(&b'/'))
 }
 
-/// Puts the parts of a link's target before what is still ahead; `false` if the target is absolute.
-fn follow<'a>(target: &'a [u8], ahead: &mut Vec<&'a [u8]>) -> bool {
+/// Puts the parts of a link's target before what is still ahead; `None` if the target is absolute.
+fn follow<'a>(target: &'a [u8], ahead: &mut Vec<&'a [u8]>) -> Option<()> {
     ahead.extend(target.rsplit(|byte| *byte == b'/'));
-    !target.starts_with(b"/")
+    (!target.starts_with(b"/")).then_some(())
 }
 
 #[cfg(test)]
@@ -140,10 +135,15 @@ mod tests {
     }
 
     fn leaves(path: &str, target: &str, others: &[(&str, &'static str)]) -> bool {
-        link_leaves(path.as_bytes(), target.as_bytes(), |at| {
+        end(path, target, others).is_none()
+    }
+
+    fn end(path: &str, target: &str, others: &[(&str, &'static str)]) -> Option<String> {
+        let end = link_end(path.as_bytes(), target.as_bytes(), |at| {
             let (_, target) = others.iter().find(|(path, _)| path.as_bytes() == at)?;
             Some(target.as_bytes())
-        })
+        })?;
+        Some(String::from_utf8(end).unwrap())
     }
 
     #[test]
@@ -157,7 +157,9 @@ mod tests {
         assert!(leaves("a", ".git/hooks", &[]));
         assert!(leaves("a", "b/../.GIT", &[]));
         // `d/..` is where `d` leads, not where it stands.
-        assert!(leaves("a", "d/../../x", &[("d", "e/f")]) == leaves("a", "e/x/../../x", &[]));
+        assert_eq!(end("a", "d/../x", &[("d", "e/f")]).as_deref(), Some("e/x"));
+        assert_eq!(end("p/a", "../d/g", &[("d", "e/f/.")]).as_deref(), Some("e/f/g"));
+        assert_eq!(end("p/a", "..", &[]).as_deref(), Some(""));
         assert!(leaves("a", "d/../x", &[("d", ".")]));
         assert!(leaves("a", "d/x", &[("d", "/etc")]));
         assert!(leaves("a", "b", &[("b", "a"), ("a", "b")]));

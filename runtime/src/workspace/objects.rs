@@ -144,7 +144,7 @@ pub(super) fn write_pack(
 ) -> Result<(), WorkspaceError> {
     let action = || WorkspaceError::git("make a pack of the new objects");
     let odb = git2::Odb::new().map_err(action())?;
-    drop(odb.add_new_mempack_backend(1).map_err(action())?);
+    odb.add_new_mempack_backend(1).map_err(action())?;
     let memory = git2::Repository::from_odb(odb).map_err(action())?;
     // An empty configuration: how a pack is made must not depend on the user's.
     memory.set_config(&git2::Config::new().map_err(action())?).map_err(action())?;

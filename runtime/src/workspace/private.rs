@@ -71,8 +71,6 @@ impl Repository {
         }
         let dir = dir.canonicalize_utf8().map_err(WorkspaceError::io("find", dir.as_str()))?;
         let object_dirs = self.object_dirs()?;
-        let object_dirs: Vec<Utf8PathBuf> =
-            object_dirs.iter().filter_map(|dir| dir.canonicalize_utf8().ok()).collect();
         if let Some(path) = object_dirs.iter().chain([&dir]).find(|path| path.as_str().contains('\n')) {
             return Err(WorkspaceError::Unsupported { what: format!("the path {path:?} has a line break") });
         }
@@ -180,4 +178,156 @@ fn make_dirs(dir: &Utf8Path) -> Result<(), WorkspaceError> {
 
 fn write(path: &Utf8Path, text: &str) -> Result<(), WorkspaceError> {
     fs::write(path, text).map_err(WorkspaceError::io("write", path.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::workspace::capture::{CaptureRules, capture};
+    use crate::workspace::testing::{Scratch, git, snapshot, try_git, write};
+
+    fn checkout(scratch: &Scratch, extra: bool) -> (PrivateRepo, Tree, ObjectId) {
+        let repository = scratch.open();
+        let head = repository.resolve("HEAD").unwrap().unwrap();
+        let mut tree = repository.tree(&head).unwrap();
+        if extra {
+            tree.files.insert(b"needed/new".to_vec(), scratch.blobs.file(Mode::Executable, b"from a unit"));
+            tree.files.remove(b"gone".as_slice());
+        }
+        let dir = scratch.place("attempt");
+        let private = repository.private_checkout(&dir, "repo", &tree, &head, &scratch.blobs).unwrap();
+        (private, tree, head)
+    }
+
+    fn files() -> Scratch {
+        Scratch::with(&[("a", "1"), ("gone", "2"), ("d/e \"f\"\n", "3"), ("d/\u{e9}", "4"), ("-x", "5")])
+    }
+
+    #[test]
+    fn it_is_clean_detached_and_at_the_start_tree() {
+        for extra in [false, true] {
+            let scratch = files();
+            let (private, tree, head) = checkout(&scratch, extra);
+            let at = &private.worktree;
+            assert_eq!(git(at, &["status", "--porcelain"]), "");
+            assert_eq!(git(at, &["rev-parse", "HEAD"]), private.head.0);
+            assert_eq!(git(at, &["rev-parse", "HEAD^{tree}"]), tree_id(&tree).0);
+            assert_eq!(private.head == head, !extra);
+            assert!(!try_git(at, &["symbolic-ref", "HEAD"]).0, "detached");
+            assert_eq!(git(at, &["remote"]), "");
+            assert_eq!(git(at, &["for-each-ref"]), "");
+            assert_eq!(git(at, &["log", "--format=%s"]).lines().last(), Some("first"));
+            git(at, &["fsck", "--strict"]);
+            let above: Vec<_> = at.parent().unwrap().read_dir_utf8().unwrap().collect();
+            assert_eq!(above.len(), 1, "nothing else lies beside the worktree");
+        }
+    }
+
+    #[test]
+    fn status_reads_no_file_while_the_stat_data_hold() {
+        let scratch = files();
+        let (private, ..) = checkout(&scratch, false);
+        let listed = git(&private.worktree, &["ls-files", "--debug", "a"]);
+        let found: Vec<&str> = listed.split_whitespace().collect();
+        let stat = fs::metadata(private.worktree.join("a")).unwrap();
+        let expected = format!(
+            "a ctime: {}:{} mtime: {}:{} dev: {} ino: {} uid: {} gid: {} size: 1 flags: 0",
+            stat.ctime(),
+            stat.ctime_nsec(),
+            stat.mtime(),
+            stat.mtime_nsec(),
+            stat.dev() as u32,
+            stat.ino() as u32,
+            stat.uid(),
+            stat.gid(),
+        );
+        assert_eq!(found.join(" "), expected);
+    }
+
+    #[test]
+    fn attributes_of_the_tree_do_not_make_files_differ() {
+        let scratch = Scratch::with(&[("a", "x\r\n"), ("b", "$Id$\n")]);
+        scratch.write(
+            ".gitattributes",
+            "* text eol=crlf ident filter=missing\n*.u working-tree-encoding=UTF-16\n",
+        );
+        scratch.commit("attributes");
+        let (private, ..) = checkout(&scratch, false);
+        git(&private.worktree, &["update-index", "--really-refresh"]);
+        assert_eq!(git(&private.worktree, &["status", "--porcelain"]), "");
+    }
+
+    #[test]
+    fn nothing_the_agent_does_reaches_the_users_repository() {
+        let scratch = files();
+        scratch.git(&["branch", "precious"]);
+        scratch.write("untracked", "mine");
+        scratch.write("a", "being edited");
+        let before = snapshot(&scratch.root, "");
+        let (private, tree, _) = checkout(&scratch, true);
+        let at = &private.worktree;
+        write(at, "a", "2");
+        git(at, &["stash"]);
+        git(at, &["stash", "pop"]);
+        git(at, &["checkout", "-q", "-b", "mine"]);
+        write(at, "new", "3");
+        git(at, &["add", "-A"]);
+        git(at, &["commit", "-q", "-m", "own"]);
+        git(at, &["branch", "-f", "precious", "HEAD"]);
+        git(at, &["branch", "-D", "precious"]);
+        git(at, &["config", "core.fsmonitor", "touch evil"]);
+        git(at, &["config", "core.hooksPath", "evil"]);
+        git(at, &["worktree", "add", "-q", "../other"]);
+        git(at, &["update-ref", "refs/loop/keep/x", "HEAD"]);
+        git(at, &["gc", "-q", "--prune=now"]);
+        git(at, &["reset", "-q", "--hard", "HEAD~1"]);
+        git(at, &["clean", "-qfdx"]);
+        assert!(before == snapshot(&scratch.root, ""), "byte for byte");
+        // The agent's own commits do not count, the files do.
+        let never = |_: &str| false;
+        let rules =
+            CaptureRules { declared: &never, discard: &never, max_file_bytes: 99, max_total_bytes: 999 };
+        let captured = capture(&scratch.open(), at, &tree, &rules, &scratch.blobs).unwrap();
+        assert!(captured.patch.is_empty(), "{captured:?}");
+    }
+
+    #[test]
+    fn a_submodule_is_an_empty_directory() {
+        let scratch = files();
+        let head = scratch.git(&["rev-parse", "HEAD"]);
+        scratch.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},lib/sub")]);
+        scratch.git(&["commit", "-q", "-m", "submodule"]);
+        let (private, ..) = checkout(&scratch, false);
+        assert_eq!(git(&private.worktree, &["status", "--porcelain"]), "");
+        assert!(private.worktree.join("lib/sub").is_dir());
+    }
+
+    #[test]
+    fn a_shallow_clone_works() {
+        let scratch = files();
+        scratch.commit("second");
+        let top = scratch.root.parent().unwrap();
+        git(top, &["clone", "-q", "--depth=1", &format!("file://{}", scratch.root), "shallow"]);
+        let repository = Repository::discover(&top.join("shallow")).unwrap();
+        let head = repository.resolve("HEAD").unwrap().unwrap();
+        let tree = repository.tree(&head).unwrap();
+        let dir = scratch.place("attempt");
+        let private = repository.private_checkout(&dir, "repo", &tree, &head, &scratch.blobs).unwrap();
+        assert_eq!(git(&private.worktree, &["log", "--format=%s"]), "second");
+        assert_eq!(git(&private.worktree, &["status", "--porcelain"]), "");
+    }
+
+    #[test]
+    fn the_name_is_one_component() {
+        let scratch = files();
+        let repository = scratch.open();
+        let head = repository.resolve("HEAD").unwrap().unwrap();
+        let dir = scratch.place("attempt");
+        for name in ["", "..", "a/b", ".git"] {
+            let made = repository.private_checkout(&dir, name, &Tree::default(), &head, &scratch.blobs);
+            assert!(matches!(made, Err(WorkspaceError::InvalidName { .. })), "{name:?}");
+        }
+    }
 }

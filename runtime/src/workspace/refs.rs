@@ -95,6 +95,11 @@ impl Repository {
 
     fn append_reflog(&self, name: &str, old: Option<&ObjectId>, new: &ObjectId, log: &str) -> io::Result<()> {
         let path = self.git_common_dir().join("logs").join(name);
+        let unwanted =
+            self.git.config().and_then(|config| config.get_bool("core.logAllRefUpdates")) == Ok(false);
+        if unwanted && !path.exists() {
+            return Ok(());
+        }
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
@@ -126,10 +131,15 @@ impl Repository {
         Ok(below.flatten().find_map(|r| r.name().ok().map(str::to_owned)))
     }
 
-    /// The worktree, the main one included, in which this branch is checked out, or is being rebased.
+    /// The worktree, the main one included, in which this branch is checked out, or is being
+    /// rebased or bisected.
     pub fn checked_out_in(&self, branch: &str) -> Option<Utf8PathBuf> {
         let common = self.git_common_dir();
-        let mut places = vec![(common.to_owned(), main_worktree(&self.git, common))];
+        let mut places = Vec::new();
+        // A bare repository may have worktrees; its own HEAD checks nothing out.
+        if self.git.config().and_then(|config| config.get_bool("core.bare")) != Ok(true) {
+            places.push((common.to_owned(), main_worktree(&self.git, common)));
+        }
         for entry in common.join("worktrees").read_dir_utf8().ok().into_iter().flatten().flatten() {
             let dir = entry.path().to_owned();
             let dot_git = fs::read_to_string(dir.join("gitdir")).unwrap_or_default();
@@ -139,11 +149,12 @@ impl Repository {
         let full = format!("refs/heads/{branch}");
         let holds = |file: Utf8PathBuf| {
             let text = fs::read_to_string(file).unwrap_or_default();
-            text.trim_end().trim_start_matches("ref: ") == full
+            let text = text.trim_end();
+            text.trim_start_matches("ref: ") == full || text == branch
         };
         places.sort();
         let (_, root) = places.into_iter().find(|(dir, _)| {
-            ["HEAD", "rebase-merge/head-name", "rebase-apply/head-name"]
+            ["HEAD", "rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"]
                 .iter()
                 .any(|file| holds(dir.join(file)))
         })?;
@@ -200,16 +211,16 @@ impl Lock {
         file.sync_all()
     }
 
-    /// Renames the lock onto the ref, and syncs the directories from the ref's up to `top`: some of them may
-    /// be new.
+    /// Renames the lock onto the ref, and syncs its directory; for a new ref all directories up to `top`,
+    /// because they may be new as well.
     fn commit(mut self, target: &Utf8Path, top: &Utf8Path) -> io::Result<()> {
+        let existed = target.is_file();
         remove_empty_dirs(target);
         fs::rename(&self.path, target)?;
         self.file = None;
-        for dir in target.ancestors().skip(1).take_while(|dir| dir.starts_with(top)) {
-            sync_dir(dir.as_std_path())?;
-        }
-        Ok(())
+        let dirs = target.ancestors().skip(1).take_while(|dir| dir.starts_with(top));
+        let new = if existed { 1 } else { usize::MAX };
+        dirs.take(new).try_for_each(|dir| sync_dir(dir.as_std_path()))
     }
 }
 

@@ -128,3 +128,75 @@ fn unlock(parent: impl AsFd, name: &[u8]) -> io::Result<()> {
     chmodat(parent, name, Mode::RWXU, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::workspace::dirs::{open_child, open_root};
+
+    fn place() -> (tempfile::TempDir, camino::Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("gone");
+        fs::create_dir(&path).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn links_are_removed_and_what_they_lead_to_stays() {
+        let (dir, path) = place();
+        let kept = dir.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "x").unwrap();
+        symlink(&kept, path.join("dir")).unwrap();
+        symlink(kept.join("file"), path.join("file")).unwrap();
+        symlink("nowhere", path.join("dangling")).unwrap();
+        fs::create_dir_all(path.join("a/b")).unwrap();
+        symlink("..", path.join("a/b/up")).unwrap();
+        remove_tree(&path).unwrap();
+        assert!(!path.exists());
+        assert_eq!(fs::read(kept.join("file")).unwrap(), b"x");
+        remove_tree(&path).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_directory_is_only_unlinked() {
+        let (dir, path) = place();
+        fs::write(path.join("file"), "x").unwrap();
+        let link = Utf8Path::from_path(dir.path()).unwrap().join("link");
+        symlink(&path, &link).unwrap();
+        remove_tree(&link).unwrap();
+        assert!(path.join("file").exists());
+    }
+
+    /// Root passes over permissions; for everybody else this fails without the unlocking.
+    #[test]
+    fn directories_without_permissions_are_opened_up() {
+        let (_dir, path) = place();
+        for (name, mode) in [("read", 0o555), ("search", 0o444), ("none", 0o000)] {
+            let at = path.join("sub").join(name);
+            fs::create_dir_all(at.join("inner")).unwrap();
+            fs::write(at.join("inner/file"), "x").unwrap();
+            fs::set_permissions(at.join("inner"), fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(&at, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        remove_tree(&path).unwrap();
+        assert!(fs::symlink_metadata(&path).is_err());
+    }
+
+    #[test]
+    fn depth_beyond_every_limit_of_paths_does_not_matter() {
+        let (_dir, path) = place();
+        let mut at = open_root(&path).unwrap();
+        for _ in 0..500 {
+            rustix::fs::mkdirat(&at, "a-long-name", Mode::RWXU).unwrap();
+            rustix::fs::mkdirat(&at, "other", Mode::RUSR | Mode::XUSR).unwrap();
+            at = open_child(&at, b"a-long-name").unwrap();
+        }
+        remove_tree(&path).unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -78,7 +78,8 @@ impl Repository {
             [("config", git2::ConfigLevel::Local), ("config.worktree", git2::ConfigLevel::Worktree)]
         {
             let path = if file == "config" { common.join(file) } else { git_dir.join(file) };
-            if path.exists() {
+            let in_effect = file == "config" || config.get_bool("extensions.worktreeConfig") == Ok(true);
+            if in_effect && path.exists() {
                 config
                     .add_file(path.as_std_path(), level, true)
                     .map_err(WorkspaceError::git(format!("read {path}")))?;
@@ -108,29 +109,31 @@ impl Repository {
         self.common.join("loop")
     }
 
-    /// Every directory that holds the repository's objects: its own first, then its alternates.
+    /// Every directory that holds the repository's objects, by its real path: its own first, then its
+    /// alternates and theirs. One that does not exist is passed over, as git does.
     pub fn object_dirs(&self) -> Result<Vec<Utf8PathBuf>, WorkspaceError> {
-        let mut dirs = vec![self.common.join("objects")];
-        let mut at = 0;
-        while at < dirs.len() {
-            let file = dirs[at].join("info/alternates");
+        let mut dirs: Vec<Utf8PathBuf> = Vec::new();
+        let mut found = vec![self.common.join("objects")];
+        while let Some(dir) = found.pop() {
+            let Ok(dir) = dir.canonicalize_utf8() else { continue };
+            if dirs.contains(&dir) {
+                continue;
+            }
+            let file = dir.join("info/alternates");
             let text = match fs::read(&file) {
                 Ok(bytes) => String::from_utf8(bytes)
                     .map_err(|_| WorkspaceError::PathNotUtf8 { shown: file.to_string() })?,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
                 Err(error) => return Err(WorkspaceError::io("read", file)(error)),
             };
-            for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            for line in text.lines().rev().filter(|line| !line.is_empty() && !line.starts_with('#')) {
                 if line.starts_with('"') {
                     return Err(WorkspaceError::Unsupported { what: format!("{file} has a quoted path") });
                 }
                 // Relative ones are relative to the object directory that names them.
-                let dir = dirs[at].join(line);
-                if !dirs.contains(&dir) {
-                    dirs.push(dir);
-                }
+                found.push(dir.join(line));
             }
-            at += 1;
+            dirs.push(dir);
         }
         Ok(dirs)
     }
@@ -379,4 +382,186 @@ fn refuse_formats(common: &Utf8Path) -> Result<(), WorkspaceError> {
         entries.for_each(|entry| promisor |= entry.value() == Ok("true")).ok();
     }
     if promisor { refuse("is a partial clone, whose contents may be missing") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::testing::{Scratch, git};
+
+    fn refused(scratch: &Scratch) -> WorkspaceError {
+        match Repository::discover(&scratch.root) {
+            Ok(_) => panic!("it must be refused"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn it_is_found_from_below_and_not_from_outside() {
+        let scratch = Scratch::with(&[("a/b/c", "1")]);
+        let repository = Repository::discover(&scratch.root.join("a/b")).unwrap();
+        assert_eq!(repository.root(), scratch.root);
+        assert_eq!(repository.state_dir(), scratch.root.join(".git/loop"));
+        let outside = scratch.place("outside");
+        let error = Repository::discover(&outside).err().unwrap();
+        assert!(matches!(error, WorkspaceError::NotARepository { .. }), "{error}");
+        assert_eq!(error.fault(), crate::fault::Fault::User);
+    }
+
+    #[test]
+    fn formats_it_would_misread_are_refused_in_words() {
+        for (key, value, word) in [
+            ("extensions.objectFormat", "sha256", "SHA-256"),
+            ("extensions.refStorage", "reftable", "reftable"),
+            ("extensions.partialClone", "origin", "partial clone"),
+            ("remote.origin.promisor", "true", "partial clone"),
+        ] {
+            let scratch = Scratch::with(&[("a", "1")]);
+            scratch.git(&["config", "core.repositoryFormatVersion", "1"]);
+            scratch.git(&["config", key, value]);
+            let error = refused(&scratch);
+            assert!(matches!(error, WorkspaceError::Unsupported { .. }), "{key}: {error}");
+            assert!(error.to_string().contains(word), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn real_repositories_of_those_formats_are_refused() {
+        for args in [["init", "-q", "--object-format=sha256"], ["init", "-q", "--ref-format=reftable"]] {
+            let scratch = Scratch::empty();
+            let place = scratch.place("other");
+            git(&place, &args);
+            let error = Repository::discover(&place).err().unwrap();
+            assert!(matches!(error, WorkspaceError::Unsupported { .. }), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bare_repository_is_refused() {
+        let scratch = Scratch::empty();
+        let bare = scratch.place("bare.git");
+        git(&bare, &["init", "-q", "--bare"]);
+        let error = Repository::discover(&bare).err().unwrap();
+        assert!(matches!(error, WorkspaceError::Bare { .. }), "{error}");
+    }
+
+    #[test]
+    fn no_commits_yet_is_no_error() {
+        let scratch = Scratch::empty();
+        let repository = scratch.open();
+        assert_eq!(repository.current_branch().as_deref(), Some("main"));
+        assert_eq!(repository.resolve("HEAD").unwrap(), None);
+        assert_eq!(repository.resolve("main").unwrap(), None);
+        assert_eq!(repository.identity().unwrap(), None);
+    }
+
+    #[test]
+    fn names_resolve_branch_first() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let first = scratch.git(&["rev-parse", "HEAD"]);
+        scratch.git(&["tag", "-a", "-m", "annotated", "v1"]);
+        scratch.git(&["tag", "both"]);
+        let second = scratch.commit("second");
+        scratch.git(&["branch", "both"]);
+        let repository = scratch.open();
+        let resolve = |name: &str| repository.resolve(name).unwrap().map(|id| id.0);
+        assert_eq!(resolve("v1"), Some(first.clone()));
+        assert_eq!(resolve("both"), Some(second.0.clone()));
+        assert_eq!(resolve("HEAD~1"), Some(first.clone()));
+        assert_eq!(resolve(&first[..9]), Some(first.clone()));
+        for nothing in ["nope", "HEAD^{tree}", "", "-x", "a..b", "HEAD~9", "refs/heads/", "both\0"] {
+            assert!(matches!(repository.resolve(nothing), Ok(None) | Err(_)), "{nothing:?}");
+        }
+        scratch.git(&["checkout", "-q", "--detach"]);
+        assert_eq!(scratch.open().current_branch(), None);
+    }
+
+    #[test]
+    fn history_follows_first_parents() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let first = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        scratch.git(&["checkout", "-q", "-b", "side"]);
+        let side = scratch.commit("side");
+        scratch.git(&["checkout", "-q", "main"]);
+        scratch.commit("main");
+        scratch.git(&["merge", "-q", "--no-ff", "-m", "merge", "side"]);
+        let head = ObjectId(scratch.git(&["rev-parse", "HEAD"]));
+        let repository = scratch.open();
+        let messages = |until: Option<&ObjectId>, limit| -> Vec<String> {
+            let history = repository.first_parent_history(&head, until, limit).unwrap();
+            history.into_iter().map(|commit| commit.message.trim().to_owned()).collect()
+        };
+        assert_eq!(messages(None, 9), ["merge", "main", "first"]);
+        assert_eq!(messages(Some(&first), 9), ["merge", "main"]);
+        assert_eq!(messages(None, 1), ["merge"]);
+        assert!(repository.is_ancestor(&side, &head).unwrap());
+        assert!(repository.is_ancestor(&head, &head).unwrap());
+        assert!(!repository.is_ancestor(&head, &side).unwrap());
+    }
+
+    #[test]
+    fn the_identity_is_that_of_every_clone() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let first = scratch.git(&["rev-parse", "HEAD"]);
+        scratch.commit("second");
+        let repository = scratch.open();
+        assert_eq!(repository.identity().unwrap(), Some(first.clone()));
+        fs::create_dir(repository.state_dir()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(repository.identity().unwrap(), Some(first.clone()), "kept or not");
+        }
+        let clone = scratch.root.parent().unwrap().join("clone");
+        scratch.git(&["clone", "-q", ".", clone.as_str()]);
+        assert_eq!(Repository::discover(&clone).unwrap().identity().unwrap(), Some(first));
+    }
+
+    #[test]
+    fn the_user_is_the_repositorys() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        scratch.git(&["config", "user.name", "A <B>"]);
+        scratch.git(&["config", "user.email", "a@example.com"]);
+        let user = scratch.open().user();
+        assert_eq!(user, Person { name: "A B".to_owned(), email: "a@example.com".to_owned() });
+    }
+
+    #[test]
+    fn trailers_are_the_last_paragraph_or_nothing() {
+        let with = |message: &str| CommitInfo {
+            id: ObjectId(String::new()),
+            tree: ObjectId(String::new()),
+            parents: Vec::new(),
+            author: Person { name: String::new(), email: String::new() },
+            time_s: 0,
+            message: message.to_owned(),
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(with("s\n\nbody\n\nA: 1\nB-c: x: y\n").trailers(), [pair("A", "1"), pair("B-c", "x: y")]);
+        assert_eq!(with("A: 1\n").trailers(), [], "a subject is no trailer");
+        assert_eq!(with("s\n\nA: 1\nno trailer\n").trailers(), []);
+        assert_eq!(with("").trailers(), []);
+    }
+
+    #[test]
+    fn old_modes_are_read_as_git_reads_them() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let repository = scratch.open();
+        let blob = repository.git.blob(b"1").unwrap();
+        let mut raw = b"100664 f\0".to_vec();
+        raw.extend_from_slice(blob.as_bytes());
+        let tree = repository.git.odb().unwrap().write(ObjectType::Tree, &raw).unwrap();
+        let commit = scratch.git(&["commit-tree", "-m", "old", &tree.to_string()]);
+        let tree = repository.tree(&ObjectId(commit)).unwrap();
+        assert_eq!(tree.entry("f").unwrap().mode, Mode::File);
+    }
+
+    #[test]
+    fn alternates_of_alternates_are_known() {
+        let scratch = Scratch::with(&[("a", "1")]);
+        let top = scratch.root.parent().unwrap();
+        scratch.git(&["clone", "-q", "--shared", ".", top.join("one").as_str()]);
+        git(top, &["clone", "-q", "--shared", "one", "two"]);
+        let dirs = Repository::discover(&top.join("two")).unwrap().object_dirs().unwrap();
+        let names: Vec<_> = dirs.iter().map(|dir| dir.strip_prefix(top).unwrap().as_str()).collect();
+        assert_eq!(names, ["two/.git/objects", "one/.git/objects", "repo/.git/objects"]);
+    }
 }

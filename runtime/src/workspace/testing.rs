@@ -49,7 +49,8 @@ impl Memory {
 
 /// A temporary directory with a repository in `repo`.
 pub(super) struct Scratch {
-    pub(super) dir: TempDir,
+    /// Deleted with this.
+    _dir: TempDir,
     pub(super) root: Utf8PathBuf,
     pub(super) blobs: Memory,
 }
@@ -62,7 +63,7 @@ impl Scratch {
         let root = top.join("repo");
         fs::create_dir(&root).unwrap();
         git(&root, &["init", "-q", "-b", "main"]);
-        Scratch { dir, root, blobs: Memory::default() }
+        Scratch { _dir: dir, root, blobs: Memory::default() }
     }
 
     /// A repository with one commit of these files.
@@ -84,7 +85,7 @@ impl Scratch {
     }
 
     pub(super) fn commit(&self, message: &str) -> ObjectId {
-        self.git(&["add", "-A"]);
+        self.git(&["add", "-A", "-f"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", message]);
         ObjectId(self.git(&["rev-parse", "HEAD"]))
     }

@@ -20,7 +20,7 @@ struct Place {
 impl Place {
     /// Two runs of two records each; record 1 accepts a result.
     fn new() -> Place {
-        let root = tempfile::tempdir().unwrap();
+        let root = crate::durable::scratch();
         let state = Utf8Path::from_path(root.path()).unwrap().to_owned();
         let store = Store::open(&state).unwrap();
         for blob in ["graph", "manifest", "captured", "page"] {

@@ -1,0 +1,86 @@
+//! Finds the repository and the plan of a command, and compiles the plan.
+//!
+//! Does not know what the command does with the graph.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use loop_compiler::compile::compile;
+use loop_compiler::diagnostic::render::{Style, human};
+use loop_compiler::graph::{Graph, build};
+use loopc::disk;
+use loopc::terminal::{Stream, terminal};
+
+use super::output::Failure;
+use crate::fault::ExitCode;
+use crate::state::State;
+use crate::workspace::Repository;
+
+/// A compiled plan and the repository it is for.
+pub(crate) struct Loaded {
+    pub graph: Graph,
+    /// Repository-relative.
+    pub plan: Utf8PathBuf,
+    pub repository: Repository,
+}
+
+/// The current directory.
+pub(crate) fn current_directory() -> Result<Utf8PathBuf, Failure> {
+    let current = std::env::current_dir().map_err(|error| Failure::usage(format!("cannot tell the current directory: {error}")))?;
+    Utf8PathBuf::from_path_buf(current).map_err(|path| Failure::usage(format!("the path {} is not UTF-8; go to one that is", path.display())))
+}
+
+/// The repository of the current directory.
+pub(crate) fn repository() -> Result<Repository, Failure> {
+    Ok(Repository::discover(&current_directory()?)?)
+}
+
+/// Compiles the plan that was named, or the only one there is. What is wrong with it is told here.
+pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
+    let repository = repository()?;
+    let current = current_directory()?;
+    let files = disk::Repository::find(&current).map_err(usage)?;
+    let plan = match plan {
+        Some(plan) => files.relative(&current, plan).map_err(usage)?,
+        None => only(&files)?,
+    };
+    if plan.file_name() == Some("loop.kdl") {
+        return Err(Failure::usage(format!("{plan} is the project's file and not a plan; name a file that ends in `.loop.kdl`")));
+    }
+    let project = files.project_of(&plan);
+    let sources = files.sources();
+    let compilation = compile(project.as_deref(), std::slice::from_ref(&plan), &sources);
+    let errors = compilation.has_errors();
+    let checked = compilation.plans.into_iter().next().and_then(|(_, checked)| checked);
+    match checked {
+        Some(checked) if !errors => Ok(Loaded { graph: build(&checked), plan, repository }),
+        _ if errors => {
+            let terminal = terminal(Stream::Err);
+            let style = Style { color: terminal.color, width: terminal.width };
+            let text = human(&compilation.diagnostics, &compilation.map, style);
+            let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
+            Err(Failure::Told(ExitCode::Usage))
+        }
+        _ => Err(Failure::usage(format!("{plan} has no `feature`, so there is nothing to run"))),
+    }
+}
+
+fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
+    let mut plans = files.plans().map_err(usage)?;
+    match plans.len() {
+        1 => Ok(plans.remove(0)),
+        0 => Err(Failure::usage("there is no plan in this repository; `loop init` writes an example")),
+        _ => {
+            let names: Vec<&str> = plans.iter().map(|plan| plan.as_str()).collect();
+            Err(Failure::usage(format!("name one of the plans: {}", names.join(", "))))
+        }
+    }
+}
+
+fn usage(error: disk::DiskError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+/// The journal's state of a feature, read without a lock.
+pub(crate) fn state(repository: &Repository, feature: &str) -> Result<State, Failure> {
+    let contents = crate::journal::read(&repository.state_dir(), feature)?;
+    Ok(State::fold(contents.lines.iter().map(|line| &line.record)))
+}

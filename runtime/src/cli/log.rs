@@ -1,0 +1,172 @@
+//! `loop log`: what happened, in the order of the journal.
+//!
+//! Does not need the plan to be sound: it reads the journal alone.
+
+use std::fmt::Write as _;
+
+use camino::Utf8Path;
+
+use super::load::repository;
+use super::output::{Failure, print, when};
+use crate::drive;
+use crate::fault::ExitCode;
+use crate::journal::{self, Line};
+use crate::record::{CapturedManifest, Event, FailureClass, Verdict};
+use crate::store::Store;
+
+/// Lines of evidence that are shown of each blob.
+const EVIDENCE_LINES: usize = 40;
+
+pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
+    let repository = repository()?;
+    let state_dir = repository.state_dir();
+    let features = match plan {
+        Some(plan) => vec![super::load::load(Some(plan))?.graph.feature.id],
+        None => journal::features(&state_dir)?,
+    };
+    let store = drive::open_store(&repository)?;
+    let mut text = String::new();
+    let mut found = false;
+    for feature in &features {
+        let contents = journal::read(&state_dir, feature)?;
+        for line in &contents.lines {
+            if unit.is_some_and(|unit| subject(&line.record.event) != Some(unit)) {
+                continue;
+            }
+            found = true;
+            match json {
+                true => text.push_str(&String::from_utf8_lossy(&line.bytes)),
+                false => describe(&mut text, line, &store, unit.is_some()),
+            }
+        }
+        if let Some(torn) = &contents.torn {
+            let _ = writeln!(text, "(the last {} bytes of {} are an append that was cut; the next run moves them aside)", torn.bytes, torn.file);
+        }
+    }
+    match (found, unit) {
+        (false, Some(unit)) => Err(Failure::usage(format!("the journal has nothing about `{unit}`"))),
+        (false, None) if features.is_empty() => {
+            print("nothing has run in this repository yet\n")?;
+            Ok(ExitCode::Complete)
+        }
+        _ => {
+            print(&text)?;
+            Ok(ExitCode::Complete)
+        }
+    }
+}
+
+/// The unit (or `gate:ID`) that a record is about.
+fn subject(event: &Event) -> Option<&str> {
+    Some(match event {
+        Event::AttemptStarted(data) => &data.unit,
+        Event::AttemptCaptured(data) => &data.unit,
+        Event::AttemptFailed(data) => &data.unit,
+        Event::VerifyDone(data) => &data.subject,
+        Event::UnitAccepted(data) => &data.unit,
+        Event::UnitBlocked(data) => &data.unit,
+        Event::AttemptLost { unit, .. }
+        | Event::LandIntent { unit, .. }
+        | Event::Landed { unit, .. }
+        | Event::LandVoid { unit, .. }
+        | Event::ManualDone { unit, .. }
+        | Event::Tampered { unit, .. } => unit,
+        Event::GateReached { gate, .. } | Event::GateDecided { gate, .. } | Event::GatePassed { gate, .. } => gate,
+        Event::RunStarted(_) | Event::RunEnded { .. } | Event::JournalRepaired { .. } => return None,
+    })
+}
+
+fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
+    let record = &line.record;
+    let mut say = |what: String| {
+        let _ = writeln!(text, "{:>5}  {}  {what}", record.seq, when(record.time_ms));
+    };
+    match &record.event {
+        Event::RunStarted(data) => say(format!("run {} of {} started by {} on {} at {}", record.run, data.feature, data.actor.name, data.branch, data.head.short())),
+        Event::RunEnded { exit, reason, .. } => say(format!("run ended with {exit}: {reason}")),
+        Event::AttemptStarted(data) => {
+            let model = data.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
+            let confined = if data.containment == "bwrap" { "" } else { ", unconfined" };
+            say(format!("{}: attempt {} with {}{model}{confined}", data.unit, data.number, data.agent));
+        }
+        Event::AttemptCaptured(data) => {
+            let cost = data.usage.micro_usd.map(|micro| format!(", ${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)).unwrap_or_default();
+            let dropped = if data.dropped > 0 { format!(", {} ignored files left behind", data.dropped) } else { String::new() };
+            say(format!("{}: the agent ended after {}.{:03} s{cost}{dropped}", data.unit, data.duration_ms / 1000, data.duration_ms % 1000));
+        }
+        Event::AttemptFailed(data) => {
+            say(format!("{}: failed ({}): {}", data.unit, class(data.class), data.message));
+            if details {
+                failure(text, data, store);
+            }
+        }
+        Event::AttemptLost { unit, charged_micro_usd, .. } => say(format!("{unit}: the attempt was interrupted; ${}.{:04} is charged", charged_micro_usd / 1_000_000, charged_micro_usd % 1_000_000 / 100)),
+        Event::VerifyDone(data) => {
+            let verdict = match data.verdict {
+                Verdict::Passed => "passed",
+                Verdict::Failed => "failed",
+                Verdict::Errored => "could not be judged",
+            };
+            let from = data.cached_from.map(|seq| format!(" (ran at record {seq})")).unwrap_or_default();
+            let failures = if data.failures.is_empty() { String::new() } else { format!(": {}", data.failures.join(", ")) };
+            say(format!("{}: {} {verdict}{failures}{from}", data.subject, data.verifier));
+        }
+        Event::UnitAccepted(data) => say(format!("{}: accepted{}", data.unit, if data.empty { ", nothing to change" } else { "" })),
+        Event::UnitBlocked(data) => say(format!("{}: blocked: {}", data.unit, data.reason)),
+        Event::LandIntent { unit, commit, .. } => say(format!("{unit}: about to land as {}", commit.short())),
+        Event::Landed { unit, commit, .. } => say(format!("{unit}: landed as {}", commit.short())),
+        Event::LandVoid { unit, reason, .. } => say(format!("{unit}: did not land: {reason}")),
+        Event::GateReached { gate, head, .. } => say(format!("gate {gate}: reached at {}, waits for a person", head.short())),
+        Event::GateDecided { gate, statement, signature, .. } => {
+            let signed = if signature.is_some() { "" } else { ", unsigned" };
+            let reason = statement.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            say(format!("gate {gate}: {} by {}{signed}{reason}", statement.decision, statement.actor.name));
+        }
+        Event::GatePassed { gate, head, .. } => say(format!("gate {gate}: open at {}", head.short())),
+        Event::ManualDone { unit, actor, .. } => say(format!("{unit}: done by {}, unsigned", actor.name)),
+        Event::Tampered { unit, what, .. } => say(format!("{unit}: the repository changed while it ran: {}", what.join(", "))),
+        Event::JournalRepaired { bytes, moved_to } => say(format!("the journal's torn end ({bytes} bytes) was moved to {moved_to}")),
+    }
+}
+
+/// The class as the journal writes it.
+fn class(class: FailureClass) -> String {
+    serde_json::to_value(class).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn failure(text: &mut String, data: &crate::record::AttemptFailed, store: &Store) {
+    if let Some(captured) = &data.captured
+        && let Ok(manifest) = drive::load::<CapturedManifest>(store, captured)
+    {
+        for change in &manifest.patch.changes {
+            let what = match (&change.before, &change.after) {
+                (None, _) => "added",
+                (_, None) => "deleted",
+                _ => "changed",
+            };
+            let _ = writeln!(text, "         {what} {}", change.path.escape_debug());
+        }
+    }
+    for evidence in &data.evidence {
+        let _ = writeln!(text, "         --- {}", evidence.name);
+        match store.get_salted(&evidence.blob) {
+            Ok(bytes) => {
+                let said = String::from_utf8_lossy(&bytes).into_owned();
+                let lines: Vec<&str> = said.lines().collect();
+                let skip = lines.len().saturating_sub(EVIDENCE_LINES);
+                if skip > 0 {
+                    let _ = writeln!(text, "         ({skip} lines before this)");
+                }
+                for line in &lines[skip..] {
+                    let _ = writeln!(text, "         {}", harmless(line));
+                }
+            }
+            Err(error) => drop(writeln!(text, "         (not readable: {error})")),
+        }
+    }
+}
+
+/// A line of a program's output that cannot steer the terminal.
+fn harmless(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
