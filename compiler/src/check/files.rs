@@ -31,9 +31,11 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let made = Made::of(context, &named);
     let mut reported: BTreeSet<(Span, &str)> = BTreeSet::new();
     let mut kinds: BTreeMap<&str, Option<PathKind>> = BTreeMap::new();
+    // A writer that comes too late, or without an order, is the business of the input rules.
+    let settled: BTreeSet<Span> =
+        named.iter().filter(|named| made.by_another_unit(named)).map(|named| named.span).collect();
     for named in &named {
-        // A later writer is the business of `input-written-later`.
-        if made.by_another_unit(named) || !reported.insert((named.span, named.path.as_str())) {
+        if settled.contains(&named.span) || !reported.insert((named.span, named.path.as_str())) {
             continue;
         }
         let kind = *kinds.entry(named.path.as_str()).or_insert_with(|| context.sources.kind(named.path));

@@ -143,8 +143,11 @@ fn damaged_edges_are_refused() {
     assert!(matches!(rebuilt(&|graph| graph.agents.clear()), Err(DecodeError::Inconsistent(_))));
 }
 
-/// Every way to edit the meaning of the plan, and whether it is asked of `schema` (the first unit).
-fn edits() -> Vec<(&'static str, bool, fn(&mut Plan))> {
+/// What is edited, whether it is asked of `schema` (the first unit), and the edit.
+type NamedEdit = (&'static str, bool, fn(&mut Plan));
+
+/// Every way to edit the meaning of the plan.
+fn edits() -> Vec<NamedEdit> {
     fn unit(plan: &mut Plan) -> &mut plan::Unit {
         &mut plan.units[0]
     }
@@ -424,4 +427,59 @@ proptest! {
         let joined = Ask { steps: vec![steps.concat()], constraints: vec![constraints.concat()], ..Ask::default() };
         prop_assert_eq!(one == joined, ask_digest(&one) == ask_digest(&joined));
     }
+}
+
+/// The graph of a plan as people write it, with further files.
+fn compiled(text: &str, files: &[(&str, &str)]) -> Graph {
+    let project = "project p {\n agent coder via=claude\n defaults agent=coder { verify test; }\n \
+                   verifier test { run cargo test; inputs \"src/**\"; }\n}";
+    let mut sources =
+        crate::source::memory::MemorySources::new([("loop.kdl", project), ("p.loop.kdl", text)]);
+    files.iter().for_each(|(path, text)| sources.insert(*path, *text));
+    let compilation = crate::compile::compile(Some("loop.kdl".into()), &["p.loop.kdl".into()], &sources);
+    let checked = compilation.plans[0].1.as_ref();
+    build(checked.unwrap_or_else(|| panic!("{:#?}", compilation.diagnostics)))
+}
+
+#[test]
+fn layout_comments_and_the_order_of_nodes_change_no_digest() {
+    let before = compiled(
+        "feature F {
+            goal \"G.\"
+            unit a { goal \"A.\"; inputs \"s/**\"; writes \"x\" \"y\"; step \"one\"; step \"two\"; }
+            unit b { needs a; goal \"B.\"; creates \"z\"; accept \"there\" { exists \"z\"; missing \"w\"; }; }
+        }",
+        &[],
+    );
+    let after = compiled(
+        "// A comment.
+        feature F {
+            unit a {
+                writes \"./y\"
+                writes \"x\" /* the other */
+                step \"one\"
+                step \"two\"; inputs \"s//**\"
+                goal #\"A.\"#
+                /- step \"three\"
+            }
+            unit \"b\" \\
+                { accept \"there\" {
+                    missing \"w\"
+                    exists \"z\"
+                }; creates \"z\"; goal \"B.\"; needs a; }
+            goal \"G.\"
+        }",
+        &[],
+    );
+    assert_eq!(encode(&before), encode(&after));
+    let edited = compiled(
+        "feature F {
+            goal \"G.\"
+            unit a { goal \"A.\"; inputs \"s/**\"; writes \"x\" \"y\"; step \"two\"; step \"one\"; }
+            unit b { needs a; goal \"B.\"; creates \"z\"; accept \"there\" { exists \"z\"; missing \"w\"; }; }
+        }",
+        &[],
+    );
+    assert_ne!(before.nodes[0].ask_digest, edited.nodes[0].ask_digest, "steps have an order");
+    assert_eq!(before.nodes[1].ask_digest, edited.nodes[1].ask_digest);
 }

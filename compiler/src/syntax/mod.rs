@@ -10,10 +10,13 @@ mod lexer;
 mod mistakes;
 mod numbers;
 mod parser;
+mod quotes;
 mod strings;
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod robustness;
 #[cfg(test)]
 mod tests;
 

@@ -201,12 +201,7 @@ impl Lowering<'_> {
 }
 
 /// The finding about a reference whose heading names no section. `written` is the reference as it stands in the plan.
-pub(crate) fn missing_heading(
-    reference: &Reference,
-    heading: &str,
-    error: SectionError,
-    written: &str,
-) -> Diagnostic {
+fn missing_heading(reference: &Reference, heading: &str, error: SectionError, written: &str) -> Diagnostic {
     let path = &reference.path;
     match error {
         SectionError::Missing { nearest } => {
