@@ -189,6 +189,7 @@ fn what_cannot_be_judged_is_exit_two_and_says_why() {
         (vec!["check", "--format", "xml"], "invalid value"),
         (vec!["build"], "Usage"),
         (vec!["build", "loop.kdl"], "not one plan"),
+        (vec!["build", "plan.loop.kdl", "-o", "plan.loop.kdl"], "would be a plan"),
         (vec!["explain", "write-conflct"], "did you mean `write-conflict`"),
         (vec!["frobnicate"], "unrecognized subcommand"),
     ] {
