@@ -116,8 +116,10 @@ fn names_that_differ_in_case_alone_are_one_file() {
 }
 
 #[test]
-fn one_conflict_a_pair_of_units() {
+fn one_conflict_an_argument() {
     assert_eq!(rules("unit a writes=x,y,src/*\nunit b writes=x,y,src/b", NONE), ["write-conflict"]);
+    let all = "unit a writes=x\nunit b writes=x\nunit c writes=x\nunit d writes=x";
+    assert_eq!(rules(all, NONE), ["write-conflict"; 3], "one a unit, not one a pair");
     let three = "unit a writes=x\nunit b writes=x\nunit c writes=x after=b";
     assert_eq!(rules(three, NONE), ["write-conflict", "write-conflict"]);
 }
@@ -232,6 +234,11 @@ fn named_files_exist_or_are_made() {
     assert_eq!(rules("unit a writes=a ref=specs", &[("specs/a.md", "")]), ["missing-file"]);
     assert_eq!(rules("unit a writes=a inputs=!specs/none.md", NONE), [] as [&str; 0]);
     assert_eq!(rules("unit a creates=a inputs=a", NONE), [] as [&str; 0], "own writes are no inputs");
+    assert_eq!(
+        rules("unit a creates=a ref=a", NONE),
+        ["missing-file"],
+        "it is not there when the unit begins"
+    );
 }
 
 #[test]

@@ -449,6 +449,15 @@ fn annotations_that_are_wrong() {
 }
 
 #[test]
+fn a_call_is_one_mistake() {
+    check(
+        "unit(d) {\n    goal \"x\"\n}\n",
+        &["syntax-error 1:5 a space is missing between `unit` and `(`"],
+        "unit! { goal \"x\" }",
+    );
+}
+
+#[test]
 fn characters_that_may_not_stand_in_a_file() {
     let text = "a \"x\u{202E}y\" b\u{7}c \u{FEFF}\n// \u{200F}\nd\n";
     check(

@@ -15,7 +15,7 @@ use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
 use crate::patch::Tree;
 use crate::process::CommandSpec;
-use crate::sandbox::{Access, Detected, Profile, Role, toolchain_binds};
+use crate::sandbox::{Access, Detected, Profile, Role, Toolchain, toolchain_binds};
 use crate::workspace::{Blobs, Repository, export, remove_tree};
 
 /// Where places are made, and the surroundings that every command in them shares.
@@ -24,6 +24,8 @@ pub struct Places {
     /// The name of the worktree's directory: the same as the user's, as some tools take it for the project's name.
     name: String,
     environment: BTreeMap<String, OsString>,
+    /// Where compilers and interpreters are, found once.
+    toolchain: Toolchain,
     detected: Detected,
 }
 
@@ -47,7 +49,8 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache"))).unwrap_or_else(|| "/tmp".into());
         let root = cache.join("loop").join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]));
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
-        Ok(Places { root, name, environment, detected })
+        let toolchain = toolchain_binds(&environment);
+        Ok(Places { root, name, environment, toolchain, detected })
     }
 
     pub fn detected(&self) -> &Detected {
@@ -77,6 +80,9 @@ impl Places {
         for path in [&place.dir, &place.home, &place.out, &place.dir.join("work")] {
             std::fs::create_dir_all(path).map_err(DriveError::io(format!("make {path}")))?;
         }
+        // What an agent makes belongs to whoever runs `loop`, set-user-id bits included: nobody else gets in.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&place.dir, private).map_err(DriveError::io(format!("close {} to others", place.dir)))?;
         std::fs::File::create(&place.lock).map_err(DriveError::io(format!("make {}", place.lock)))?;
         Ok(place)
     }
@@ -131,7 +137,7 @@ impl Places {
 
     /// The environment of a command in a place: fixed values, where tools are, and `allowed` from the user's.
     pub fn environment(&self, place: &Place, allowed: &[String]) -> BTreeMap<String, OsString> {
-        let mut env: BTreeMap<String, OsString> = toolchain_binds(&self.environment).env;
+        let mut env: BTreeMap<String, OsString> = self.toolchain.env.clone();
         for (name, value) in [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")] {
             env.insert(name.into(), value.into());
         }
@@ -167,7 +173,7 @@ impl Places {
 
     fn common(&self, profile: Profile, place: &Place) -> Profile {
         profile
-            .with_all(toolchain_binds(&self.environment).mounts)
+            .with_all(self.toolchain.mounts.iter().cloned())
             .with(&place.worktree, Access::Write, Role::Worktree)
             .with(&place.home, Access::Write, Role::Home)
             .with(&place.out, Access::Write, Role::Exchange)
