@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use camino::Utf8Path;
 use loop_compiler::graph::{AgentDef, AskCriterion, Node, NodeKind, Ref, Via};
 
+use super::allow::writes_line;
 use super::check::{Report, Subject};
 use super::error::DriveError;
 use super::judge::{Decision, Origin, Work, outside, quoted_list};
+use super::newest::Lines;
 use super::place::Place;
 use super::progress::Note;
 use super::{Run, jcs, nonce};
@@ -326,11 +328,14 @@ impl Unit<'_> {
             agent: &self.agent.id,
             model: self.node.policy.model.as_deref(),
         });
-        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
-        let mut splitter = Lines::default();
+        // Only the newest line is of interest: an agent that prints faster than it is drawn must not fill the memory.
+        let (sender, mut newest) = tokio::sync::watch::channel(String::new());
+        let (mut splitter, agent) = (Lines::default(), &self.agent);
         let mut observer = |stream: Stream, bytes: &[u8]| {
-            if stream == Stream::Stdout {
-                splitter.feed(bytes, |line| drop(sender.send(line)));
+            if stream == Stream::Stdout
+                && let Some(line) = splitter.newest(bytes, |line| agent::shown(agent, line))
+            {
+                sender.send_replace(line);
             }
         };
         let outcome = {
@@ -339,10 +344,9 @@ impl Unit<'_> {
             loop {
                 tokio::select! {
                     outcome = &mut going => break outcome?,
-                    Some(line) = lines.recv() => {
-                        if let Some(line) = agent::shown(&self.agent, &line) {
-                            run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
-                        }
+                    Ok(()) = newest.changed() => {
+                        let line = newest.borrow_and_update().clone();
+                        run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
                     }
                 }
             }
@@ -777,12 +781,6 @@ impl Spent {
 /// Git's id of the empty blob.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
 
-/// The line that would allow these paths.
-pub(super) fn writes_line(paths: &[String]) -> String {
-    let quoted: Vec<String> = paths.iter().map(|path| format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))).collect();
-    format!("writes {}", quoted.join(" "))
-}
-
 fn message(node: &Node) -> String {
     let goal = node.ask.goal.as_deref().unwrap_or_default();
     let line = node.policy.title.as_deref().unwrap_or(goal).lines().next().unwrap_or_default().trim();
@@ -824,28 +822,5 @@ fn read_exchanged(path: &Utf8Path) -> Option<Vec<u8>> {
     match file.take(REPORT_LIMIT).read_to_end(&mut bytes) {
         Ok(_) => Some(bytes),
         Err(_) => Some(Vec::new()),
-    }
-}
-
-/// Splits output into lines for people; long ones are cut.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(String)) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.rest.len() < 4096 {
-                self.rest.extend_from_slice(&part[..part.len().min(4096)]);
-            }
-            if part.ends_with(b"\n") {
-                let text = String::from_utf8_lossy(&self.rest).trim_end().to_owned();
-                self.rest.clear();
-                if !text.is_empty() {
-                    line(text);
-                }
-            }
-        }
     }
 }

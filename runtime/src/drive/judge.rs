@@ -271,7 +271,8 @@ impl Ground {
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-        let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
+        // What capture refused is not in the patch: the rest of it is not what the agent made.
+        let adoptable = manifest.refused.is_none() && fits(&manifest.patch, node) && applies(start, &manifest.patch);
         Ok(adoptable.then_some(Origin::Captured { attempt, manifest, why: "its kept patch fits the scope now" }))
     }
 
