@@ -8,6 +8,7 @@ mod claude_exec;
 mod model_server;
 mod process;
 mod real_crate;
+mod rules_agent;
 mod rules_cache;
 mod rules_crash;
 mod rules_input;
