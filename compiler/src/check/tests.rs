@@ -1,3 +1,7 @@
+//! Each rule on plans of a few lines; order and ownership against the plain way; chains of 100,000 units.
+//!
+//! Does not know KDL: plans come from `testing`.
+
 use std::fmt::Write as _;
 
 use proptest::prelude::*;

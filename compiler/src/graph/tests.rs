@@ -1,3 +1,7 @@
+//! Graphs of small plans: what changes a digest and what does not, and the vectors of the specification.
+//!
+//! Does not know how a digest is put together.
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

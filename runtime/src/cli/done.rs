@@ -46,7 +46,19 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, evidence: &[Utf8PathBuf])
     }
     let Some(key) = key else { return Err(Failure::usage(format!("`{unit}` is not reachable"))) };
     let mut kept = Vec::new();
-    for path in evidence {
+    let asked = ground.topology.node(unit).map(|index| ground.node(index).policy.evidence.clone()).unwrap_or_default();
+    let mut evidence = evidence.to_vec();
+    if evidence.is_empty() {
+        for path in asked {
+            let path = ground.repository.root().join(path);
+            if !path.is_file() {
+                let message = format!("the plan asks for evidence, and {path} is not there; write it, or name another file with `--evidence`");
+                return Err(Failure::usage(message));
+            }
+            evidence.push(path);
+        }
+    }
+    for path in &evidence {
         let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
         let blob = ground.store.put_salted(&bytes)?;
         kept.push(Evidence { name: path.file_name().unwrap_or("evidence").to_owned(), blob, bytes: bytes.len() as u64 });

@@ -8,7 +8,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::Utf8Path;
-use loop_compiler::graph::{AgentDef, Node, Ref, Via};
+use loop_compiler::graph::{AgentDef, AskCriterion, Node, NodeKind, Ref, Via};
 
 use super::check::{Report, Subject};
 use super::error::DriveError;
@@ -28,9 +28,9 @@ use crate::record::{
 };
 use crate::sandbox::{Access, Role};
 use crate::schedule::{Halt, Index};
+use crate::state::State;
 use crate::store::secrets;
 use crate::work::agent::{self, REPORT_LIMIT};
-use crate::work::predicate::Held;
 use crate::work::prompt::{self, Context, Failure};
 use crate::work::verify::excerpt;
 use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
@@ -125,7 +125,7 @@ impl Unit<'_> {
                 }
             }
         }
-        if let Some(ended) = self.stopped_at_start()? {
+        if let Some(ended) = self.stopped_at_start().await? {
             return Ok(ended);
         }
         self.attempts().await
@@ -189,18 +189,26 @@ impl Unit<'_> {
         Ok(Some(Failure { message: failed.message, evidence }))
     }
 
-    fn stopped_at_start(&self) -> Result<Option<Ended>, DriveError> {
+    async fn stopped_at_start(&self) -> Result<Option<Ended>, DriveError> {
         if !self.run.ground.borrow().known.of(&self.node.id).is_empty() {
             return Ok(None);
         }
-        self.stop_that_holds(true, &self.work.start)
+        self.stop_that_holds(true, &self.work.start).await
     }
 
-    /// A stop condition whose predicates all hold ends the unit as blocked. Commands in them are judged by `check`.
-    fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<Ended>, DriveError> {
+    /// A stop condition whose predicates all hold ends the unit as blocked.
+    async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<Ended>, DriveError> {
         for stop in self.node.policy.stops.iter().filter(|stop| stop.at_start == at_start && !stop.predicates.is_empty()) {
-            let held = stop.predicates.iter().all(|predicate| self.run.holds(&self.work.start, tree, predicate) == Held::Yes);
-            if held {
+            // A stop holds when what it says holds: it is judged as a criterion is.
+            let criterion = AskCriterion { text: format!("stop: {}", stop.text), predicates: stop.predicates.clone() };
+            let subject = Subject {
+                id: &self.node.id,
+                start: &self.work.start,
+                tree,
+                criteria: std::slice::from_ref(&criterion),
+                verify: &[],
+            };
+            if self.run.check_tree(&subject).await?.passed() {
                 return self.block(FailureClass::Blocked, format!("stop: {}", stop.text)).map(Some);
             }
         }
@@ -231,45 +239,48 @@ impl Unit<'_> {
                 return Ok(Tried::Halted(Halt::Limit));
             }
         };
-        let left = self.call(number, of, reserved, failure).await;
-        self.run.reserved.set(self.run.reserved.get() - reserved);
-        let left = match left? {
+        let left = match self.call(number, of, reserved, failure).await? {
             Some(left) => left,
             None => return Ok(Tried::Halted(Halt::Waiting)),
         };
         self.judge(&left).await
     }
 
-    /// Reserves the attempt's budget out of what the feature and the project have left.
+    /// Reserves the attempt's budget out of what unit, gate, feature and project have left. Tokens and time are
+    /// looked at before each attempt: one attempt may go beyond them, the next one does not start.
     fn reserve(&self) -> Result<u64, String> {
         let wanted = self.node.policy.budget.micro_usd.unwrap_or(0);
         let ground = self.run.ground.borrow();
-        let gate = ground.graph.nodes.iter().find(|node| node.gate == self.node.gate && node.id.starts_with("gate:"));
         let state = self.run.state.borrow();
+        let graph = &ground.graph;
+        let gate = graph.nodes.iter().find(|node| node.gate == self.node.gate && node.kind == NodeKind::Gate);
+        let of_gate = |unit: &str| graph.nodes.iter().any(|node| node.gate == self.node.gate && node.id == unit);
         let under_way = self.run.reserved.get();
-        // Open attempts are in `spent` with their reservation already.
-        let feature_spent = state.spent().micro_usd;
-        let gate_spent: u64 = ground
-            .graph
-            .nodes
-            .iter()
-            .filter(|node| node.gate == self.node.gate)
-            .map(|node| state.spent_on(&node.id).micro_usd)
-            .sum();
-        let limits = [
-            ("the feature", ground.graph.feature.budget.micro_usd, feature_spent),
-            ("the project", ground.graph.feature.project_budget.micro_usd, feature_spent),
-            ("the gate", gate.and_then(|gate| gate.policy.budget.micro_usd), gate_spent),
+        let others = self.run.spent_elsewhere;
+        let scopes = [
+            ("the unit", self.node.policy.budget, Spent::of(&state, |unit| unit == self.node.id), 0),
+            ("the gate", gate.map(|gate| gate.policy.budget).unwrap_or_default(), Spent::of(&state, of_gate), under_way),
+            ("the feature", graph.feature.budget, Spent::of(&state, |_| true), under_way),
+            ("the project", graph.feature.project_budget, Spent::of(&state, |_| true), under_way + others),
         ];
-        for (whose, limit, spent) in limits {
-            let Some(limit) = limit else { continue };
-            if spent.saturating_add(wanted) > limit || (wanted == 0 && spent >= limit) {
+        for (whose, limit, spent, more) in scopes {
+            // A unit's money is a bound for each attempt and enforced there.
+            let money = spent.micro_usd + more;
+            if let Some(limit) = limit.micro_usd.filter(|_| whose != "the unit")
+                && (money + wanted > limit || (wanted == 0 && money >= limit))
+            {
+                let needs = if wanted == 0 { String::new() } else { format!(" ({})", super::gate::dollars(wanted)) };
                 return Err(format!(
-                    "{whose} has a budget of {}, {} of it spent or reserved: not enough for this unit{}; raise `budget usd=`",
+                    "{whose} has a budget of {}, {} of it spent or reserved: not enough for this attempt{needs}; raise `budget usd=` to go on",
                     super::gate::dollars(limit),
-                    super::gate::dollars(spent),
-                    if wanted == 0 { String::new() } else { format!(" ({})", super::gate::dollars(wanted)) }
+                    super::gate::dollars(money),
                 ));
+            }
+            if let Some(limit) = limit.tokens.filter(|limit| spent.tokens >= *limit) {
+                return Err(format!("{whose} has a budget of {limit} tokens, and {} are used; raise `budget tokens=` to go on", spent.tokens));
+            }
+            if let Some(limit) = limit.time_ms.filter(|limit| spent.time_ms >= *limit) {
+                return Err(format!("{whose} has a budget of {} s of agents' time, and {} s are used; raise `budget time=` to go on", limit / 1000, spent.time_ms / 1000));
             }
         }
         self.run.reserved.set(under_way + wanted);
@@ -305,6 +316,8 @@ impl Unit<'_> {
         };
         let started = self.started(&id, number, reserved, &text, shim_id)?;
         run.append(vec![Event::AttemptStarted(started)], Durability::Synced)?;
+        // From here on the journal holds the reservation.
+        run.reserved.set(run.reserved.get() - reserved);
         crash::point("attempt.after-started");
         run.progress.note(&Note::AttemptStarted {
             unit: &self.node.id,
@@ -326,7 +339,11 @@ impl Unit<'_> {
             loop {
                 tokio::select! {
                     outcome = &mut going => break outcome?,
-                    Some(line) = lines.recv() => run.progress.note(&Note::Output { unit: &self.node.id, line: &line }),
+                    Some(line) = lines.recv() => {
+                        if let Some(line) = agent::shown(&self.agent, &line) {
+                            run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
+                        }
+                    }
                 }
             }
         };
@@ -564,9 +581,9 @@ impl Unit<'_> {
     }
 
     async fn verify(&self, left: &Left) -> Result<Tried, DriveError> {
-        let mut tree = self.work.start.clone();
+        let mut tree = Tree::clone(&self.work.start);
         super::judge::apply(&mut tree, &left.manifest.patch, &self.node.id)?;
-        if let Some(ended) = self.stop_after(left, &tree)? {
+        if let Some(ended) = self.stop_after(left, &tree).await? {
             return Ok(ended);
         }
         let report = self.check(&tree).await?;
@@ -582,8 +599,8 @@ impl Unit<'_> {
         Ok(Tried::Passed(Box::new(verified)))
     }
 
-    fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
-        let Some(ended) = self.stop_that_holds(false, tree)? else { return Ok(None) };
+    async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
+        let Some(ended) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
         let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
         self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false)?;
         Ok(Some(match ended {
@@ -731,6 +748,29 @@ impl Unit<'_> {
             counted,
         });
         self.run.append(vec![event], Durability::Synced)
+    }
+}
+
+/// What attempts used up.
+#[derive(Default)]
+struct Spent {
+    micro_usd: u64,
+    tokens: u64,
+    time_ms: u64,
+}
+
+impl Spent {
+    fn of(state: &State, counts: impl Fn(&str) -> bool) -> Spent {
+        let mut spent = Spent::default();
+        for (_, unit) in state.units().filter(|(id, _)| counts(id)) {
+            for attempt in unit.attempts() {
+                spent.micro_usd += attempt.charge().micro_usd;
+                let Some(captured) = &attempt.captured else { continue };
+                spent.tokens += captured.usage.input_tokens.unwrap_or(0) + captured.usage.output_tokens.unwrap_or(0);
+                spent.time_ms += captured.duration_ms;
+            }
+        }
+        spent
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Ground {
     pub store: Arc<Store>,
     /// The commit that the run is pinned to.
     pub base: ObjectId,
-    pub base_tree: Tree,
+    pub base_tree: Arc<Tree>,
     /// Head of the feature's branch (the base while the branch is new) and its tree.
     pub tip: ObjectId,
     pub tip_tree: Tree,
@@ -52,7 +52,7 @@ pub struct Settled {
 pub struct Work {
     pub keyed: Keyed,
     pub policy: String,
-    pub start: Tree,
+    pub start: Arc<Tree>,
     pub from: Origin,
 }
 
@@ -81,11 +81,14 @@ impl Ground {
 
     /// The tree that a node starts from: the pinned base and the patches of everything it comes after, in
     /// canonical order. What agents see depends on the graph alone, not on who finished first.
-    pub fn start_tree(&self, index: Index) -> Result<Tree, DriveError> {
-        let mut tree = self.base_tree.clone();
+    pub fn start_tree(&self, index: Index) -> Result<Arc<Tree>, DriveError> {
+        let mut tree = Arc::clone(&self.base_tree);
+        if !self.settled.values().any(|settled| settled.pending) {
+            return Ok(tree);
+        }
         for before in self.topology.ancestors_in_canonical_order(index) {
             let Some(settled) = self.settled.get(&before).filter(|settled| settled.pending) else { continue };
-            apply(&mut tree, &settled.result.object.patch, &self.node(before).id)?;
+            apply(Arc::make_mut(&mut tree), &settled.result.object.patch, &self.node(before).id)?;
         }
         Ok(tree)
     }
@@ -170,7 +173,7 @@ impl Ground {
         if !again && let Some(decision) = self.from_results(index, &keyed)? {
             return Ok(decision);
         }
-        let run = |from: Origin| Decision::Run(Box::new(Work { keyed: keyed.clone(), policy: policy.clone(), start: start.clone(), from }));
+        let run = |from: Origin| Decision::Run(Box::new(Work { keyed: keyed.clone(), policy: policy.clone(), start: Arc::clone(&start), from }));
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 return Ok(run(Origin::Claim { output: output.clone() }));
@@ -202,7 +205,7 @@ impl Ground {
             }
             let newest = at + 1 == results.len();
             if !result.empty && result.landing.is_none() {
-                if newest && applies(&self.start_tree(index)?, &result.object.patch) {
+                if newest && applies(self.start_tree(index)?.as_ref(), &result.object.patch) {
                     return Ok(Some(Decision::Accepted(Settled::pending(result.clone()))));
                 }
                 continue;

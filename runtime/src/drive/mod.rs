@@ -86,7 +86,9 @@ pub(crate) struct Run {
     verdict: Cell<ExitCode>,
     /// Held while the prepared worktree is made.
     preparing: tokio::sync::Mutex<()>,
-    /// Money reserved by attempts that are under way, in micro-dollars.
+    /// Micro-dollars that the project's other features spent.
+    spent_elsewhere: u64,
+    /// Micro-dollars reserved by attempts that the journal does not tell of yet.
     reserved: Cell<u64>,
 }
 

@@ -61,7 +61,7 @@ pub fn ground(
     let known = Known::load(state, &store, &repository, &feature, &tip)?;
     let ground = Ground {
         topology: graph.topology(),
-        base_tree: repository.tree(&base)?,
+        base_tree: Arc::new(repository.tree(&base)?),
         tip_tree: repository.tree(&tip)?,
         base,
         tip,
@@ -79,10 +79,12 @@ fn usage(message: String) -> DriveError {
     DriveError::refused(ExitCode::Usage, message)
 }
 
+const NO_COMMITS: &str = "the repository has no commits yet; make a first one: `git add -A && git commit -m \"first\"`";
+
 /// `--base`, then the feature's, the project's, the current branch.
 fn resolve_base(graph: &Graph, repository: &Repository, asked: Option<&str>) -> Result<(String, ObjectId), DriveError> {
     if repository.resolve("HEAD")?.is_none() && asked.is_none() && graph.feature.base.is_none() {
-        return Err(usage("the repository has no commits yet; make a first one: `git add -A && git commit -m \"first\"`".into()));
+        return Err(usage(NO_COMMITS.into()));
     }
     let (name, source) = match (asked, &graph.feature.base) {
         (Some(asked), _) => (asked.to_owned(), "`--base`"),
@@ -96,6 +98,7 @@ fn resolve_base(graph: &Graph, repository: &Repository, asked: Option<&str>) -> 
     };
     match repository.resolve(&name)? {
         Some(commit) => Ok((name, commit)),
+        None if repository.resolve("HEAD")?.is_none() => Err(usage(NO_COMMITS.into())),
         None => Err(usage(format!("the base `{name}` ({source}) does not exist; `git branch -a` shows what does"))),
     }
 }

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use camino::Utf8Path;
+
 use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
 use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
 use crate::digest::Sha256;
 use crate::fault::ExitCode;
-use crate::journal::{Durability, Journal};
+use crate::journal::{self, Durability, Journal};
 use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
 use crate::record::Event;
 use crate::state::State;
@@ -27,7 +29,8 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
     let store = open_store(&repository)?;
-    let opened = Journal::open(&repository.state_dir(), &feature)?;
+    let state_dir = repository.state_dir();
+    let opened = Journal::open(&state_dir, &feature)?;
     let mut journal = opened.journal;
     let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
     if let Some(torn) = &opened.torn {
@@ -82,6 +85,7 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         let containment = places.detected().containment.as_str();
         progress.note(&Note::RunStarted { feature: &feature, branch: &branch, head, resumed: true, containment });
     }
+    let spent_elsewhere = spent_elsewhere(&state_dir, &feature)?;
     Ok(Run {
         ground: RefCell::new(ground),
         state: RefCell::new(state),
@@ -98,8 +102,19 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         tools: RefCell::new(BTreeMap::new()),
         verdict: Cell::new(ExitCode::Complete),
         preparing: tokio::sync::Mutex::new(()),
+        spent_elsewhere,
         reserved: Cell::new(0),
     })
+}
+
+/// What the repository's other features spent: the project's budget is over all of them.
+fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveError> {
+    let mut spent = 0;
+    for other in journal::features(state_dir)?.into_iter().filter(|other| other != feature) {
+        let contents = journal::read(state_dir, &other)?;
+        spent += State::fold(contents.lines.iter().map(|line| &line.record)).spent().micro_usd;
+    }
+    Ok(spent)
 }
 
 /// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose

@@ -81,6 +81,26 @@ pub(super) fn read(stdout: &[u8]) -> Report {
     report
 }
 
+/// What the model says or does in a line of the stream.
+pub(super) fn shown(line: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    if event.get("type")?.as_str()? == "system" && event.get("subtype")?.as_str()? == "api_retry" {
+        let status = event.get("error_status").and_then(Value::as_u64).map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+        return Some(format!("the model's service did not answer{status}; trying again"));
+    }
+    let content = event.get("message")?.get("content")?.as_array()?;
+    content.iter().find_map(|part| match part.get("type")?.as_str()? {
+        "text" => part.get("text")?.as_str().map(str::to_owned),
+        "tool_use" => {
+            let name = part.get("name")?.as_str()?;
+            let input = part.get("input")?;
+            let about = ["file_path", "command", "pattern", "path"].into_iter().find_map(|key| input.get(key)?.as_str());
+            Some(format!("{name} {}", about.unwrap_or_default()))
+        }
+        _ => None,
+    })
+}
+
 fn read_usage(result: &serde_json::Map<String, Value>, report: &mut Report) {
     report.usage.micro_usd = result.get("total_cost_usd").and_then(micro_usd);
     let Some(usage) = result.get("usage") else { return };

@@ -86,6 +86,14 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
     said
 }
 
+/// A line of the agent's output as a person may want to see it; `None` if it says nothing to people.
+pub fn shown(agent: &AgentDef, line: &str) -> Option<String> {
+    match agent.via {
+        Via::Command => Some(line.to_owned()),
+        Via::Claude => claude::shown(line),
+    }
+}
+
 #[derive(Deserialize)]
 struct WrittenReport {
     status: String,
