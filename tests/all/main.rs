@@ -9,6 +9,7 @@ mod gates;
 mod model_server;
 mod process;
 mod real_crate;
+mod rules_agent;
 mod rules_cache;
 mod rules_crash;
 mod rules_input;

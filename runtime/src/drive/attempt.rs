@@ -64,7 +64,10 @@ pub(crate) struct Verified {
 enum Tried {
     Passed(Box<Verified>),
     /// Recorded; the next attempt may learn from it.
-    Failed { class: FailureClass, failure: Failure },
+    Failed {
+        class: FailureClass,
+        failure: Failure,
+    },
     Halted(Halt),
 }
 
@@ -96,7 +99,10 @@ impl Run {
         let ground = self.ground.borrow();
         let name = node.policy.agent.as_deref().unwrap_or_default();
         ground.graph.agents.iter().find(|agent| agent.id == name).cloned().ok_or_else(|| {
-            DriveError::refused(ExitCode::Usage, format!("unit `{}` has no agent; name one with `agent=`, or in `defaults`", node.id))
+            DriveError::refused(
+                ExitCode::Usage,
+                format!("unit `{}` has no agent; name one with `agent=`, or in `defaults`", node.id),
+            )
         })
     }
 }
@@ -146,10 +152,19 @@ impl Unit<'_> {
                 Tried::Passed(verified) => return Ok(Ended::Verified(verified)),
                 Tried::Halted(halt) => return Ok(Ended::Halted(halt)),
                 Tried::Failed { class, failure: told } => {
-                    self.run.progress.note(&Note::AttemptFailed { unit: &self.node.id, number: used + 1, of, message: &told.message });
+                    self.run.progress.note(&Note::AttemptFailed {
+                        unit: &self.node.id,
+                        number: used + 1,
+                        of,
+                        message: &told.message,
+                    });
                     match class {
-                        FailureClass::Auth | FailureClass::Environment => return Ok(Ended::Halted(Halt::Environment)),
-                        FailureClass::RateLimited | FailureClass::Budget => return Ok(Ended::Halted(Halt::Limit)),
+                        FailureClass::Auth | FailureClass::Environment => {
+                            return Ok(Ended::Halted(Halt::Environment));
+                        }
+                        FailureClass::RateLimited | FailureClass::Budget => {
+                            return Ok(Ended::Halted(Halt::Limit));
+                        }
                         _ => {}
                     }
                     failure = Some(told);
@@ -166,7 +181,9 @@ impl Unit<'_> {
     fn counted_failures(&self) -> u32 {
         let state = self.run.state.borrow();
         let Some(unit) = state.unit(&self.node.id) else { return 0 };
-        let counted = unit.failures(&self.work.keyed.key).filter(|failed| failed.counted && failed.policy == self.work.policy);
+        let counted = unit
+            .failures(&self.work.keyed.key)
+            .filter(|failed| failed.counted && failed.policy == self.work.policy);
         counted.count() as u32
     }
 
@@ -174,7 +191,9 @@ impl Unit<'_> {
     fn last_failure(&self) -> Result<Option<Failure>, DriveError> {
         let failed = {
             let state = self.run.state.borrow();
-            state.unit(&self.node.id).and_then(|unit| unit.failures(&self.work.keyed.key).next_back().cloned())
+            state
+                .unit(&self.node.id)
+                .and_then(|unit| unit.failures(&self.work.keyed.key).next_back().cloned())
         };
         let Some(failed) = failed else { return Ok(None) };
         let ground = self.run.ground.borrow();
@@ -198,9 +217,16 @@ impl Unit<'_> {
 
     /// A stop condition whose predicates all hold ends the unit as blocked.
     async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<Ended>, DriveError> {
-        for stop in self.node.policy.stops.iter().filter(|stop| stop.at_start == at_start && !stop.predicates.is_empty()) {
+        for stop in self
+            .node
+            .policy
+            .stops
+            .iter()
+            .filter(|stop| stop.at_start == at_start && !stop.predicates.is_empty())
+        {
             // A stop holds when what it says holds: it is judged as a criterion is.
-            let criterion = AskCriterion { text: format!("stop: {}", stop.text), predicates: stop.predicates.clone() };
+            let criterion =
+                AskCriterion { text: format!("stop: {}", stop.text), predicates: stop.predicates.clone() };
             let subject = Subject {
                 id: &self.node.id,
                 start: &self.work.start,
@@ -225,7 +251,10 @@ impl Unit<'_> {
             class,
         });
         self.run.append(vec![event], Durability::Synced)?;
-        let why = format!("{reason}\n  `loop log {}` shows what happened; `loop exec --redo {}` tries again", self.node.id, self.node.id);
+        let why = format!(
+            "{reason}\n  `loop log {}` shows what happened; `loop exec --redo {}` tries again",
+            self.node.id, self.node.id
+        );
         self.run.progress.note(&Note::Halted { unit: &self.node.id, why: &why });
         Ok(Ended::Halted(Halt::Blocked))
     }
@@ -254,12 +283,18 @@ impl Unit<'_> {
         let state = self.run.state.borrow();
         let graph = &ground.graph;
         let gate = graph.nodes.iter().find(|node| node.gate == self.node.gate && node.kind == NodeKind::Gate);
-        let of_gate = |unit: &str| graph.nodes.iter().any(|node| node.gate == self.node.gate && node.id == unit);
+        let of_gate =
+            |unit: &str| graph.nodes.iter().any(|node| node.gate == self.node.gate && node.id == unit);
         let under_way = self.run.reserved.get();
         let others = self.run.spent_elsewhere;
         let scopes = [
             ("the unit", self.node.policy.budget, Spent::of(&state, |unit| unit == self.node.id), 0),
-            ("the gate", gate.map(|gate| gate.policy.budget).unwrap_or_default(), Spent::of(&state, of_gate), under_way),
+            (
+                "the gate",
+                gate.map(|gate| gate.policy.budget).unwrap_or_default(),
+                Spent::of(&state, of_gate),
+                under_way,
+            ),
             ("the feature", graph.feature.budget, Spent::of(&state, |_| true), under_way),
             ("the project", graph.feature.project_budget, Spent::of(&state, |_| true), under_way + others),
         ];
@@ -269,7 +304,8 @@ impl Unit<'_> {
             if let Some(limit) = limit.micro_usd.filter(|_| whose != "the unit")
                 && (money + wanted > limit || (wanted == 0 && money >= limit))
             {
-                let needs = if wanted == 0 { String::new() } else { format!(" ({})", super::gate::dollars(wanted)) };
+                let needs =
+                    if wanted == 0 { String::new() } else { format!(" ({})", super::gate::dollars(wanted)) };
                 return Err(format!(
                     "{whose} has a budget of {}, {} of it spent or reserved: not enough for this attempt{needs}; raise `budget usd=` to go on",
                     super::gate::dollars(limit),
@@ -277,10 +313,17 @@ impl Unit<'_> {
                 ));
             }
             if let Some(limit) = limit.tokens.filter(|limit| spent.tokens >= *limit) {
-                return Err(format!("{whose} has a budget of {limit} tokens, and {} are used; raise `budget tokens=` to go on", spent.tokens));
+                return Err(format!(
+                    "{whose} has a budget of {limit} tokens, and {} are used; raise `budget tokens=` to go on",
+                    spent.tokens
+                ));
             }
             if let Some(limit) = limit.time_ms.filter(|limit| spent.time_ms >= *limit) {
-                return Err(format!("{whose} has a budget of {} s of agents' time, and {} s are used; raise `budget time=` to go on", limit / 1000, spent.time_ms / 1000));
+                return Err(format!(
+                    "{whose} has a budget of {} s of agents' time, and {} s are used; raise `budget time=` to go on",
+                    limit / 1000,
+                    spent.time_ms / 1000
+                ));
             }
         }
         self.run.reserved.set(under_way + wanted);
@@ -288,14 +331,26 @@ impl Unit<'_> {
     }
 
     /// Steps 1 to 6: place, shim, `attempt.started`, GO, capture. `None`: the run was interrupted.
-    async fn call(&self, number: u32, of: u32, reserved: u64, failure: Option<Failure>) -> Result<Option<Left>, DriveError> {
+    async fn call(
+        &self,
+        number: u32,
+        of: u32,
+        reserved: u64,
+        failure: Option<Failure>,
+    ) -> Result<Option<Left>, DriveError> {
         let run = self.run;
         let id = nonce()?;
         crash::point("attempt.before-place");
         let place = run.places.make("attempts", &id)?;
         {
             let ground = run.ground.borrow();
-            run.places.checkout(&place, &ground.repository, &self.work.start, &ground.base, ground.store.as_ref())?;
+            run.places.checkout(
+                &place,
+                &ground.repository,
+                &self.work.start,
+                &ground.base,
+                ground.store.as_ref(),
+            )?;
         }
         run.prepare_place(&place).await?;
         let text = self.prompt(failure)?;
@@ -355,7 +410,10 @@ impl Unit<'_> {
         }
         self.detect_tampering(&id, &before, confined)?;
         if !outcome.tree_empty {
-            let message = format!("something that the agent of unit `{}` started could not be ended; its worktree is {}", self.node.id, place.worktree);
+            let message = format!(
+                "something that the agent of unit `{}` started could not be ended; its worktree is {}",
+                self.node.id, place.worktree
+            );
             return Err(DriveError::refused(ExitCode::Environment, message));
         }
         self.captured(&place, &id, number, &outcome, &report_file).map(Some)
@@ -372,7 +430,12 @@ impl Unit<'_> {
     }
 
     fn command(
-        &self, place: &Place, invocation: &agent::Invocation, number: u32, prompt_file: &Utf8Path, report_file: &Utf8Path,
+        &self,
+        place: &Place,
+        invocation: &agent::Invocation,
+        number: u32,
+        prompt_file: &Utf8Path,
+        report_file: &Utf8Path,
     ) -> Result<crate::process::CommandSpec, DriveError> {
         let run = self.run;
         let mut allowed = self.agent.env.clone();
@@ -392,7 +455,10 @@ impl Unit<'_> {
         let ground = run.ground.borrow();
         let mut profile = run.places.agent_profile(place, &ground.repository)?;
         if self.agent.via == Via::Claude
-            && let Some(program) = invocation.argv.first().and_then(|program| crate::process::resolve_program(program, &run.places.path()))
+            && let Some(program) = invocation
+                .argv
+                .first()
+                .and_then(|program| crate::process::resolve_program(program, &run.places.path()))
             && let Ok(real) = program.canonicalize_utf8()
             && let Some(dir) = real.parent()
         {
@@ -404,7 +470,14 @@ impl Unit<'_> {
         Ok(run.places.command(place, &invocation.argv, env, prompt_file, limits, profile))
     }
 
-    fn started(&self, id: &str, number: u32, reserved: u64, text: &str, shim: ShimId) -> Result<AttemptStarted, DriveError> {
+    fn started(
+        &self,
+        id: &str,
+        number: u32,
+        reserved: u64,
+        text: &str,
+        shim: ShimId,
+    ) -> Result<AttemptStarted, DriveError> {
         let ground = self.run.ground.borrow();
         let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
         let prompt = ground.store.put_salted(text.as_bytes())?;
@@ -442,7 +515,9 @@ impl Unit<'_> {
             context.references.push((format!("{}{heading}", reference.path), text));
         }
         for path in &self.node.ask.rules {
-            let text = ground.text(&self.work.start, &Ref { path: path.clone(), heading: None })?.unwrap_or_default();
+            let text = ground
+                .text(&self.work.start, &Ref { path: path.clone(), heading: None })?
+                .unwrap_or_default();
             context.rules.push((path.clone(), text));
         }
         for (path, entry) in ground.upstream(self.index) {
@@ -452,11 +527,16 @@ impl Unit<'_> {
     }
 
     /// A change of the user's refs, configuration or hooks around an attempt stops the run. Under a sandbox the agent
-    /// cannot reach them, and refs that moved meanwhile are the user's own doing.
-    fn detect_tampering(&self, attempt: &str, before: &crate::workspace::Fingerprint, confined: bool) -> Result<(), DriveError> {
+    /// cannot reach them: refs that moved meanwhile are the user's own doing, settings are told all the same.
+    fn detect_tampering(
+        &self,
+        attempt: &str,
+        before: &crate::workspace::Fingerprint,
+        confined: bool,
+    ) -> Result<(), DriveError> {
         let after = self.run.ground.borrow().repository.fingerprint()?;
-        let what = before.differences(&after);
-        if what.is_empty() || confined {
+        let what = if confined { before.settings_differences(&after) } else { before.differences(&after) };
+        if what.is_empty() {
             return Ok(());
         }
         let event = Event::Tampered {
@@ -469,18 +549,33 @@ impl Unit<'_> {
         Err(DriveError::refused(
             ExitCode::WorkFailed,
             format!(
-                "while unit `{}` ran unconfined, the repository changed: {}; nothing of it was taken. If it was you, run this again; if not, look at these before you go on, and install bubblewrap so that agents cannot reach them",
+                "while unit `{}` ran{}, the repository changed: {}; nothing of it was taken. If it was you, run this again; if not, look at these before you go on{}",
                 self.node.id,
-                quoted_list(&what)
+                if confined { "" } else { " unconfined" },
+                quoted_list(&what),
+                if confined { "" } else { ", and install bubblewrap so that agents cannot reach them" },
             ),
         ))
     }
 
     /// Step 6: what the agent left goes into the store, then the record that names it.
-    fn captured(&self, place: &Place, id: &str, number: u32, outcome: &Outcome, report_file: &Utf8Path) -> Result<Left, DriveError> {
+    fn captured(
+        &self,
+        place: &Place,
+        id: &str,
+        number: u32,
+        outcome: &Outcome,
+        report_file: &Utf8Path,
+    ) -> Result<Left, DriveError> {
         let run = self.run;
         let report_bytes = read_exchanged(report_file);
-        let mut said = agent::read_end(&self.agent, &outcome.end, &outcome.stdout.bytes, &outcome.stderr.bytes, report_bytes.as_deref());
+        let mut said = agent::read_end(
+            &self.agent,
+            &outcome.end,
+            &outcome.stdout.bytes,
+            &outcome.stderr.bytes,
+            report_bytes.as_deref(),
+        );
         for note in &said.notes {
             run.progress.note(&Note::Warning { text: &format!("{}: {note}", self.node.id) });
         }
@@ -490,7 +585,9 @@ impl Unit<'_> {
             .writes
             .iter()
             .chain(&self.node.scope.creates)
-            .filter(|text| loop_compiler::glob::Pattern::parse(text).is_ok_and(|pattern| pattern.literal().is_some()))
+            .filter(|text| {
+                loop_compiler::glob::Pattern::parse(text).is_ok_and(|pattern| pattern.literal().is_some())
+            })
             .cloned()
             .collect();
         let rules = CaptureRules {
@@ -500,7 +597,8 @@ impl Unit<'_> {
             max_total_bytes: MAX_TOTAL,
         };
         let ground = run.ground.borrow();
-        let captured = capture(&ground.repository, &place.worktree, &self.work.start, &rules, ground.store.as_ref());
+        let captured =
+            capture(&ground.repository, &place.worktree, &self.work.start, &rules, ground.store.as_ref());
         let (captured, refused) = match captured {
             Ok(captured) => (captured, None),
             Err(CaptureError::Refused { refusals, rest }) => {
@@ -552,7 +650,8 @@ impl Unit<'_> {
     /// Steps 7 to 9: everything that is judged from the captured patch alone.
     async fn judge(&self, left: &Left) -> Result<Tried, DriveError> {
         if let Some(reason) = &left.exit.blocked {
-            let told = Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
+            let told =
+                Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
             self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false)?;
             return Ok(match self.block(FailureClass::Blocked, told.message)? {
                 Ended::Halted(halt) => Tried::Halted(halt),
@@ -561,15 +660,21 @@ impl Unit<'_> {
         }
         if let Some(class) = left.exit.failure {
             let message = left.exit.message.clone().unwrap_or_default();
-            let counted = !matches!(class, FailureClass::RateLimited | FailureClass::Auth | FailureClass::Environment);
+            let counted =
+                !matches!(class, FailureClass::RateLimited | FailureClass::Auth | FailureClass::Environment);
             return self.fail_with(left, class, &[], message, Report::default(), counted);
         }
         let out = outside(&left.manifest.patch, self.node);
         if !out.is_empty() {
             let mut message = format!("it changed what it may not: {}", quoted_list(&out));
             message.push_str(&format!("\n    {}", writes_line(&out)));
-            message.push_str("\n  The patch is kept: with that line in the unit it is checked again and no agent is paid.");
+            message.push_str(
+                "\n  The patch is kept: with that line in the unit it is checked again and no agent is paid.",
+            );
             return self.fail_with(left, FailureClass::OutOfScope, &out, message, Report::default(), true);
+        }
+        if let Some(message) = self.stray_links(&left.manifest.patch)? {
+            return self.fail_with(left, FailureClass::OutOfScope, &[], message, Report::default(), true);
         }
         let rerun = !self.run.ground.borrow().known.of(&self.node.id).is_empty();
         let looks_only = self.node.scope.writes.is_empty() && self.node.scope.creates.is_empty();
@@ -578,6 +683,28 @@ impl Unit<'_> {
             return self.fail_with(left, FailureClass::EmptyDiff, &[], message, Report::default(), true);
         }
         self.verify(left).await
+    }
+
+    /// New links end inside the unit's own scope; one that does not would let a later write through it escape.
+    fn stray_links(&self, patch: &Patch) -> Result<Option<String>, DriveError> {
+        let mut tree = Tree::clone(&self.work.start);
+        if tree.apply(patch).is_err() {
+            return Ok(None);
+        }
+        let ground = self.run.ground.borrow();
+        let scope = super::judge::Scope::of(self.node);
+        let stray: Vec<String> = ground
+            .repository
+            .links(patch, &tree, ground.store.as_ref())?
+            .into_iter()
+            .filter(|link| !link.leads_to.as_deref().is_some_and(|end| scope.allows(end)))
+            .map(|link| match link.leads_to {
+                Some(end) => format!("{} -> {end}", link.path),
+                None => link.path,
+            })
+            .collect();
+        Ok((!stray.is_empty())
+            .then(|| format!("a symbolic link leads out of what it may change: {}", quoted_list(&stray))))
     }
 
     async fn verify(&self, left: &Left) -> Result<Tried, DriveError> {
@@ -595,7 +722,13 @@ impl Unit<'_> {
             let message = report.messages.join("; ");
             return self.fail_with(left, FailureClass::VerifyFailed, &ids, message, report, true);
         }
-        let verified = self.result(&left.manifest.patch, report.verdicts, Some(left.attempt.clone()), left.usage.micro_usd, None)?;
+        let verified = self.result(
+            &left.manifest.patch,
+            report.verdicts,
+            Some(left.attempt.clone()),
+            left.usage.micro_usd,
+            None,
+        )?;
         Ok(Tried::Passed(Box::new(verified)))
     }
 
@@ -634,9 +767,15 @@ impl Unit<'_> {
     }
 
     /// A captured patch of an earlier run. `None`: it does not pass, and the attempts go on.
-    async fn check_captured(&self, attempt: &str, manifest: &CapturedManifest) -> Result<Option<Ended>, DriveError> {
+    async fn check_captured(
+        &self,
+        attempt: &str,
+        manifest: &CapturedManifest,
+    ) -> Result<Option<Ended>, DriveError> {
         let recorded = self.run.state.borrow().attempt(attempt).cloned();
-        let Some(captured) = recorded.as_ref().and_then(|attempt| attempt.captured.clone()) else { return Ok(None) };
+        let Some(captured) = recorded.as_ref().and_then(|attempt| attempt.captured.clone()) else {
+            return Ok(None);
+        };
         let judged = recorded.as_ref().is_some_and(|attempt| attempt.ending.is_some());
         let mut exit = captured.exit.clone();
         if judged && exit.failure == Some(FailureClass::OutOfScope) {
@@ -658,9 +797,16 @@ impl Unit<'_> {
             Tried::Halted(halt) => Ok(Some(Ended::Halted(halt))),
             Tried::Failed { class, failure } => {
                 let of = self.node.policy.attempts.max(1);
-                self.run.progress.note(&Note::AttemptFailed { unit: &self.node.id, number: left.number, of, message: &failure.message });
+                self.run.progress.note(&Note::AttemptFailed {
+                    unit: &self.node.id,
+                    number: left.number,
+                    of,
+                    message: &failure.message,
+                });
                 match class {
-                    FailureClass::Auth | FailureClass::Environment => Ok(Some(Ended::Halted(Halt::Environment))),
+                    FailureClass::Auth | FailureClass::Environment => {
+                        Ok(Some(Ended::Halted(Halt::Environment)))
+                    }
                     FailureClass::RateLimited | FailureClass::Budget => Ok(Some(Ended::Halted(Halt::Limit))),
                     _ => Ok(None),
                 }
@@ -670,7 +816,10 @@ impl Unit<'_> {
 
     /// A commit with our trailers and no result here: verifiers run on the branch as it is; no agent does.
     async fn check_claim(&self, output: &[OutputEntry]) -> Result<Option<Ended>, DriveError> {
-        self.run.progress.note(&Note::Adopted { unit: &self.node.id, why: "a commit on the branch claims to be its result" });
+        self.run.progress.note(&Note::Adopted {
+            unit: &self.node.id,
+            why: "a commit on the branch claims to be its result",
+        });
         let tip = self.run.ground.borrow().tip_tree.clone();
         let report = self.check(&tip).await?;
         if !report.passed() {
@@ -681,7 +830,11 @@ impl Unit<'_> {
     }
 
     fn result(
-        &self, patch: &Patch, verdicts: Vec<ResultVerdict>, attempt: Option<String>, micro_usd: Option<u64>,
+        &self,
+        patch: &Patch,
+        verdicts: Vec<ResultVerdict>,
+        attempt: Option<String>,
+        micro_usd: Option<u64>,
         claimed: Option<&[OutputEntry]>,
     ) -> Result<Verified, DriveError> {
         let ground = self.run.ground.borrow();
@@ -714,12 +867,20 @@ impl Unit<'_> {
     }
 
     fn fail_with(
-        &self, left: &Left, class: FailureClass, ids: &[String], message: String, report: Report, counted: bool,
+        &self,
+        left: &Left,
+        class: FailureClass,
+        ids: &[String],
+        message: String,
+        report: Report,
+        counted: bool,
     ) -> Result<Tried, DriveError> {
         let evidence = report
             .excerpts
             .iter()
-            .map(|(name, text)| (name.clone(), String::from_utf8_lossy(&excerpt(text.as_bytes(), EXCERPT)).into_owned()))
+            .map(|(name, text)| {
+                (name.clone(), String::from_utf8_lossy(&excerpt(text.as_bytes(), EXCERPT)).into_owned())
+            })
             .collect();
         let failure = Failure { message, evidence };
         self.failed(left, class, ids, &failure, report.evidence, counted)?;
@@ -727,7 +888,13 @@ impl Unit<'_> {
     }
 
     fn failed(
-        &self, left: &Left, class: FailureClass, ids: &[String], failure: &Failure, evidence: Vec<Evidence>, counted: bool,
+        &self,
+        left: &Left,
+        class: FailureClass,
+        ids: &[String],
+        failure: &Failure,
+        evidence: Vec<Evidence>,
+        counted: bool,
     ) -> Result<(), DriveError> {
         let mut signature = format!("{class:?}");
         for id in ids {
@@ -766,7 +933,8 @@ impl Spent {
             for attempt in unit.attempts() {
                 spent.micro_usd += attempt.charge().micro_usd;
                 let Some(captured) = &attempt.captured else { continue };
-                spent.tokens += captured.usage.input_tokens.unwrap_or(0) + captured.usage.output_tokens.unwrap_or(0);
+                spent.tokens +=
+                    captured.usage.input_tokens.unwrap_or(0) + captured.usage.output_tokens.unwrap_or(0);
                 spent.time_ms += captured.duration_ms;
             }
         }
@@ -779,7 +947,10 @@ const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
 
 /// The line that would allow these paths.
 pub(super) fn writes_line(paths: &[String]) -> String {
-    let quoted: Vec<String> = paths.iter().map(|path| format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))).collect();
+    let quoted: Vec<String> = paths
+        .iter()
+        .map(|path| format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))
+        .collect();
     format!("writes {}", quoted.join(" "))
 }
 
@@ -787,12 +958,17 @@ fn message(node: &Node) -> String {
     let goal = node.ask.goal.as_deref().unwrap_or_default();
     let line = node.policy.title.as_deref().unwrap_or(goal).lines().next().unwrap_or_default().trim();
     let subject = if line.is_empty() { node.id.clone() } else { format!("{}: {line}", node.id) };
-    let body = if node.policy.title.is_some() && !goal.is_empty() { format!("\n\n{}", goal.trim()) } else { String::new() };
+    let body = if node.policy.title.is_some() && !goal.is_empty() {
+        format!("\n\n{}", goal.trim())
+    } else {
+        String::new()
+    };
     format!("{subject}{body}")
 }
 
 fn fields_json(fields: &[loop_compiler::graph::KeyField]) -> Result<Vec<u8>, DriveError> {
-    let pairs: Vec<(&str, &str)> = fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
+    let pairs: Vec<(&str, &str)> =
+        fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
     jcs(&pairs)
 }
 

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use loop_compiler::graph::{AskCriterion, Check, Command, Predicate, Tool, Verify, VerifierDef, VerifyKeyInputs, verify_key};
+use loop_compiler::graph::{
+    AskCriterion, Check, Command, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs, verify_key,
+};
 
 use super::error::DriveError;
 use super::place::Place;
@@ -75,9 +77,11 @@ impl Run {
             }
         }
         for verify in subject.verify {
-            let definition = self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
+            let definition =
+                self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
             let Some(definition) = definition else { continue };
-            let (done, judged) = self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
+            let (done, judged) =
+                self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
             report.checked += 1;
             self.note_verdict(&mut report, verify, done, judged);
             if report.cancelled {
@@ -89,7 +93,12 @@ impl Run {
     }
 
     async fn criterion(
-        &self, subject: &Subject<'_>, id: &ObjectId, criterion: &AskCriterion, predicate: &Predicate, report: &mut Report,
+        &self,
+        subject: &Subject<'_>,
+        id: &ObjectId,
+        criterion: &AskCriterion,
+        predicate: &Predicate,
+        report: &mut Report,
     ) -> Result<(), DriveError> {
         report.checked += 1;
         let held = self.holds(subject.start, subject.tree, predicate);
@@ -99,7 +108,8 @@ impl Run {
             (Held::Command, Predicate::Command(check)) => {
                 let definition = criterion_verifier(&criterion.text, check);
                 let (done, judged) = self.verdict(subject.id, check, &definition, id, subject.tree).await?;
-                let verify = Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
+                let verify =
+                    Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
                 self.note_verdict(report, &verify, done, judged);
                 return Ok(());
             }
@@ -126,7 +136,11 @@ impl Run {
             }
         };
         report.cached &= done.cached_from.is_some();
-        report.verdicts.push(ResultVerdict { verifier: done.verifier.clone(), key: done.key.clone(), verdict: done.verdict });
+        report.verdicts.push(ResultVerdict {
+            verifier: done.verifier.clone(),
+            key: done.key.clone(),
+            verdict: done.verdict,
+        });
         self.progress.note(&Note::Verified {
             subject: &done.subject,
             verifier: &done.verifier,
@@ -156,12 +170,22 @@ impl Run {
 
     /// The verdict of one check on one tree, from the journal or by running it.
     async fn verdict(
-        &self, subject: &str, check: &Check, definition: &VerifierDef, tree_id: &ObjectId, tree: &Tree,
+        &self,
+        subject: &str,
+        check: &Check,
+        definition: &VerifierDef,
+        tree_id: &ObjectId,
+        tree: &Tree,
     ) -> Result<(VerifyDone, Option<Judged>), DriveError> {
         let key = self.key_of(check, definition, tree_id).await?;
         let cached = self.state.borrow().verdict(&key).map(|ran| (ran.seq, ran.done.clone()));
         if let Some((seq, done)) = cached {
-            let done = VerifyDone { subject: subject.to_owned(), verifier: definition.id.clone(), cached_from: Some(seq), ..done };
+            let done = VerifyDone {
+                subject: subject.to_owned(),
+                verifier: definition.id.clone(),
+                cached_from: Some(seq),
+                ..done
+            };
             return Ok((done, None));
         }
         self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
@@ -207,7 +231,12 @@ impl Run {
     }
 
     /// Runs a check on a clean export of the tree, prepared as the plan says.
-    async fn run_check(&self, check: &Check, definition: &VerifierDef, tree: &Tree) -> Result<Outcome, DriveError> {
+    async fn run_check(
+        &self,
+        check: &Check,
+        definition: &VerifierDef,
+        tree: &Tree,
+    ) -> Result<Outcome, DriveError> {
         let place = self.places.make("checks", &nonce()?)?;
         let result = async {
             {
@@ -291,7 +320,12 @@ impl Run {
         Err(DriveError::refused(ExitCode::Environment, message))
     }
 
-    async fn key_of(&self, check: &Check, definition: &VerifierDef, tree: &ObjectId) -> Result<String, DriveError> {
+    async fn key_of(
+        &self,
+        check: &Check,
+        definition: &VerifierDef,
+        tree: &ObjectId,
+    ) -> Result<String, DriveError> {
         let mut tools = Vec::new();
         for command in &definition.tools {
             tools.push(self.tool(command).await?);
@@ -317,16 +351,26 @@ impl Run {
             return Ok(tool.clone());
         }
         let place = self.places.make("checks", &nonce()?)?;
-        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+        std::fs::create_dir_all(&place.worktree)
+            .map_err(DriveError::io(format!("make {}", place.worktree)))?;
         let env = self.places.environment(&place, &[]);
         let limits = Limits { total: Some(Duration::from_secs(60)), ..Limits::default() };
-        let spec = self.places.command(&place, command, env, "/dev/null".into(), limits, self.places.verifier_profile(&place));
+        let spec = self.places.command(
+            &place,
+            command,
+            env,
+            "/dev/null".into(),
+            limits,
+            self.places.verifier_profile(&place),
+        );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);
         let outcome = outcome?;
         let program = command.first().and_then(|program| resolve_program(program, &self.places.path()));
         let binary = match &program {
-            Some(path) => Sha256::of(&std::fs::read(path).map_err(DriveError::io(format!("read {path}")))?).to_string(),
+            Some(path) => {
+                Sha256::of(&std::fs::read(path).map_err(DriveError::io(format!("read {path}")))?).to_string()
+            }
             None => String::new(),
         };
         let mut output = outcome.stdout.text();

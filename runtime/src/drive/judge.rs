@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loop_compiler::glob::{Pattern, PatternSet};
-use loop_compiler::graph::{Content, ContentEntry, Graph, KeyField, Keyed, Node, NodeKind, Ref, Topology, UnitKeyInputs, section_digest, unit_key};
+use loop_compiler::graph::{
+    Content, ContentEntry, Graph, KeyField, Keyed, Node, NodeKind, Ref, Topology, UnitKeyInputs,
+    section_digest, unit_key,
+};
 use loop_compiler::markdown;
 
 use super::error::DriveError;
@@ -98,7 +101,12 @@ impl Ground {
         let node = self.node(index);
         let inputs = UnitKeyInputs {
             ask: &node.ask,
-            refs: node.ask.refs.iter().map(|r| Ok((r.clone(), self.content(start, r)?))).collect::<Result<_, DriveError>>()?,
+            refs: node
+                .ask
+                .refs
+                .iter()
+                .map(|r| Ok((r.clone(), self.content(start, r)?)))
+                .collect::<Result<_, DriveError>>()?,
             rules: node
                 .ask
                 .rules
@@ -109,7 +117,11 @@ impl Ground {
                 })
                 .collect::<Result<_, DriveError>>()?,
             inputs: effective_inputs(node, start),
-            needs: self.upstream(index).into_iter().map(|(path, entry)| (path, entry.as_ref().map(content_entry))).collect(),
+            needs: self
+                .upstream(index)
+                .into_iter()
+                .map(|(path, entry)| (path, entry.as_ref().map(content_entry)))
+                .collect(),
         };
         Ok(unit_key(&inputs))
     }
@@ -127,7 +139,9 @@ impl Ground {
 
     /// Text of a file or section on a tree; `None` if it is not there.
     pub fn text(&self, tree: &Tree, reference: &Ref) -> Result<Option<String>, DriveError> {
-        let Some(bytes) = self.repository.read(tree, &reference.path, self.store.as_ref())? else { return Ok(None) };
+        let Some(bytes) = self.repository.read(tree, &reference.path, self.store.as_ref())? else {
+            return Ok(None);
+        };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         match &reference.heading {
             None => Ok(Some(text)),
@@ -154,7 +168,12 @@ impl Ground {
     }
 
     /// Judges a node whose predecessors are all settled or accepted.
-    pub fn judge(&self, index: Index, state: &State, redo: &BTreeSet<String>) -> Result<Decision, DriveError> {
+    pub fn judge(
+        &self,
+        index: Index,
+        state: &State,
+        redo: &BTreeSet<String>,
+    ) -> Result<Decision, DriveError> {
         let node = self.node(index);
         let start = self.start_tree(index)?;
         let keyed = self.key(index, &start)?;
@@ -165,7 +184,9 @@ impl Ground {
             });
         }
         if let Some(what) = self.missing(node, &start)? {
-            let text = format!("`{what}` is not on the tree that the unit starts from; commit it, or let a unit before it make it");
+            let text = format!(
+                "`{what}` is not on the tree that the unit starts from; commit it, or let a unit before it make it"
+            );
             return Ok(Decision::Halt(Halt::Blocked, text));
         }
         let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
@@ -173,7 +194,14 @@ impl Ground {
         if !again && let Some(decision) = self.from_results(index, &keyed)? {
             return Ok(decision);
         }
-        let run = |from: Origin| Decision::Run(Box::new(Work { keyed: keyed.clone(), policy: policy.clone(), start: Arc::clone(&start), from }));
+        let run = |from: Origin| {
+            Decision::Run(Box::new(Work {
+                keyed: keyed.clone(),
+                policy: policy.clone(),
+                start: Arc::clone(&start),
+                from,
+            }))
+        };
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 return Ok(run(Origin::Claim { output: output.clone() }));
@@ -220,7 +248,9 @@ impl Ground {
             if changed.iter().all(|path| self.is_undone(&node.id, path)) {
                 let text = format!(
                     "its commit was reverted: {} {} as before it\n  `loop exec --redo {}` runs it again; removing the unit from the plan accepts the revert",
-                    quoted_list(&changed), if changed.len() == 1 { "is" } else { "are" }, node.id
+                    quoted_list(&changed),
+                    if changed.len() == 1 { "is" } else { "are" },
+                    node.id
                 );
                 return Ok(Some(Decision::Halt(Halt::Undone, text)));
             }
@@ -240,7 +270,9 @@ impl Ground {
             .output
             .iter()
             .map(|entry| match drifted.contains(&entry.path) {
-                true => OutputEntry { path: entry.path.clone(), entry: self.tip_tree.entry(&entry.path).cloned() },
+                true => {
+                    OutputEntry { path: entry.path.clone(), entry: self.tip_tree.entry(&entry.path).cloned() }
+                }
                 false => entry.clone(),
             })
             .collect();
@@ -264,15 +296,29 @@ impl Ground {
     }
 
     /// A patch that an agent already made for this key: captured before a crash, or out of a scope that allows it now.
-    fn kept_patch(&self, node: &Node, state: &State, keyed: &Keyed, start: &Tree) -> Result<Option<Origin>, DriveError> {
+    fn kept_patch(
+        &self,
+        node: &Node,
+        state: &State,
+        keyed: &Keyed,
+        start: &Tree,
+    ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
             let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-            return Ok(Some(Origin::Captured { attempt, manifest, why: "its agent had finished before the run was interrupted" }));
+            return Ok(Some(Origin::Captured {
+                attempt,
+                manifest,
+                why: "its agent had finished before the run was interrupted",
+            }));
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
         let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
-        Ok(adoptable.then_some(Origin::Captured { attempt, manifest, why: "its kept patch fits the scope now" }))
+        Ok(adoptable.then_some(Origin::Captured {
+            attempt,
+            manifest,
+            why: "its kept patch fits the scope now",
+        }))
     }
 
     /// Stop before paying for a unit only because somebody edited what it needs.
@@ -282,10 +328,14 @@ impl Ground {
             return None;
         }
         for need in self.topology.needs(index) {
-            let Some(settled) = self.settled.get(need).filter(|settled| !settled.drifted.is_empty()) else { continue };
+            let Some(settled) = self.settled.get(need).filter(|settled| !settled.drifted.is_empty()) else {
+                continue;
+            };
             return Some(format!(
                 "{} of `{}` was edited after it landed, and this unit would run again for it\n  `loop exec --redo {}` runs it; reverting the edit keeps the result it has",
-                quoted_list(&settled.drifted), self.node(*need).id, node.id
+                quoted_list(&settled.drifted),
+                self.node(*need).id,
+                node.id
             ));
         }
         None
@@ -313,7 +363,12 @@ pub(super) fn fits(patch: &Patch, node: &Node) -> bool {
 /// Paths of the patch that the unit may not change.
 pub(super) fn outside(patch: &Patch, node: &Node) -> Vec<String> {
     let scope = Scope::of(node);
-    patch.changes.iter().filter(|change| !scope.allows(&change.path)).map(|change| change.path.clone()).collect()
+    patch
+        .changes
+        .iter()
+        .filter(|change| !scope.allows(&change.path))
+        .map(|change| change.path.clone())
+        .collect()
 }
 
 /// A unit's scope, parsed.
@@ -324,7 +379,13 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(node: &Node) -> Scope {
         // The compiler parsed each of them; one that it did not accept allows nothing.
-        let patterns = node.scope.writes.iter().chain(&node.scope.creates).filter_map(|text| Pattern::parse(text).ok()).collect();
+        let patterns = node
+            .scope
+            .writes
+            .iter()
+            .chain(&node.scope.creates)
+            .filter_map(|text| Pattern::parse(text).ok())
+            .collect();
         Scope { patterns }
     }
 
@@ -337,7 +398,8 @@ fn effective_inputs(node: &Node, start: &Tree) -> Vec<(String, ContentEntry)> {
     if node.ask.inputs.is_empty() {
         return Vec::new();
     }
-    let patterns: Vec<Pattern> = node.ask.inputs.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+    let patterns: Vec<Pattern> =
+        node.ask.inputs.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
     let set = PatternSet::new(patterns);
     let own = Scope::of(node);
     start
@@ -378,7 +440,8 @@ fn manual_text(node: &Node) -> String {
 }
 
 pub(super) fn quoted_list(paths: &[String]) -> String {
-    let mut shown: Vec<String> = paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
+    let mut shown: Vec<String> =
+        paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
     if paths.len() > 5 {
         shown.push(format!("{} more", paths.len() - 5));
     }
