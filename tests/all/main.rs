@@ -5,6 +5,7 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod gates;
 mod model_server;
 mod process;
 mod real_crate;

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use loop_tests::{BRANCH, PLAN, Repo, creates, each_level};
+use loop_tests::{BRANCH, PLAN, Repo, each_level};
 
 /// One unit that has to make `out.txt`.
 const ONE: &str = r#"unit one { goal "Make it."; creates "out.txt"; accept "it is made" by=check; }"#;
@@ -163,7 +163,8 @@ sed -i 's/find/true/; s/agents.check.sh/\/dev\/null/' "$COUNTS/../repo/loop.kdl"
 echo 'feature feat { unit one { goal "x"; creates "y"; } }' > "$COUNTS/../repo/plan.loop.kdl"
 echo 'exit 0' > "$COUNTS/../repo/agents/check.sh"
 "#;
-    let repo = Repo::counted("off", body, &[("one", attack), ("two", "echo two > two.txt; echo x > broken\n")]);
+    let repo =
+        Repo::counted("off", body, &[("one", attack), ("two", "echo two > two.txt; echo x > broken\n")]);
     let project = repo.read("loop.kdl");
     let cut = project.trim_end().strip_suffix('}').expect("the project's block ends the file");
     repo.write("loop.kdl", format!("{cut}    verifier script {{ run sh \"agents/check.sh\"; }}\n}}\n"));
@@ -185,12 +186,17 @@ fn a_prompt_of_300_kb_reaches_the_agent_whole() {
     each_level("rules_agent::a_prompt_of_300_kb", |level| {
         let inline = format!("prompt \"{filler} INLINE-END\"");
         let from_file = "prompt file=\"prompts/big.md#Wanted\"".to_owned();
-        for (prompt, end, strange) in [(inline, "INLINE-END", None), (from_file, "SECTION-END", Some("UNWANTED"))] {
+        for (prompt, end, strange) in
+            [(inline, "INLINE-END", None), (from_file, "SECTION-END", Some("UNWANTED"))]
+        {
             let body = format!(
                 "unit one {{ goal \"Keep the prompt.\"; creates \"out.txt\"; accept \"kept\" by=check\n{prompt}\n}}"
             );
             let repo = Repo::counted(level, &body, &[("one", script)]);
-            repo.write("prompts/big.md", format!("# Other\n\nUNWANTED\n\n# Wanted\n\n{filler} SECTION-END\n\n# More\n\nUNWANTED\n"));
+            repo.write(
+                "prompts/big.md",
+                format!("# Other\n\nUNWANTED\n\n# Wanted\n\n{filler} SECTION-END\n\n# More\n\nUNWANTED\n"),
+            );
             repo.commit("A long prompt");
             repo.exec(&[]).expect(0);
             let got = repo.landed_file("out.txt").expect("the agent kept it");

@@ -31,7 +31,12 @@ fn quoted(text: &str) -> String {
             '\n' => string.push_str("\\n"),
             '\t' => string.push_str("\\t"),
             '\r' => string.push_str("\\r"),
-            '\u{85}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+            '\u{85}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' => {
                 string.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
             }
             c if c.is_control() => string.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
@@ -48,9 +53,12 @@ mod tests {
 
     #[test]
     fn the_line_to_add_matches_its_paths_alone() {
-        for path in ["a[b].txt", "*", "what?", "{a,b}", "!no", "a!b", "back\\slash", "it's \"so\"", "ü\t\n\u{202e}x"] {
+        for path in
+            ["a[b].txt", "*", "what?", "{a,b}", "!no", "a!b", "back\\slash", "it's \"so\"", "ü\t\n\u{202e}x"]
+        {
             let pattern = pattern_of(path);
-            let pattern = loop_compiler::glob::Pattern::parse(&pattern).unwrap_or_else(|_| panic!("{pattern}"));
+            let pattern =
+                loop_compiler::glob::Pattern::parse(&pattern).unwrap_or_else(|_| panic!("{pattern}"));
             assert!(pattern.matches(path), "{path}");
             assert_eq!(pattern.literal().as_deref(), Some(path), "{path} alone");
         }

@@ -25,7 +25,8 @@ impl Lines {
         self.keep(&bytes[last + 1..]);
         let within = bytes[first + 1..(last + 1).max(first + 1)].rsplit(|byte| *byte == b'\n');
         // Most lines of a stream say nothing to people; a flood of them is not searched through.
-        let candidates = within.map(|line| &line[..line.len().min(Self::LONGEST)]).chain([carried.as_slice()]);
+        let candidates =
+            within.map(|line| &line[..line.len().min(Self::LONGEST)]).chain([carried.as_slice()]);
         candidates.take(64).find_map(|line| {
             let text = String::from_utf8_lossy(line);
             let text = text.trim_end();
@@ -46,7 +47,8 @@ mod tests {
     #[test]
     fn the_newest_line_is_shown() {
         let mut lines = Lines::default();
-        let mut feed = |text: &str| lines.newest(text.as_bytes(), |line| (line != "no").then(|| line.to_owned()));
+        let mut feed =
+            |text: &str| lines.newest(text.as_bytes(), |line| (line != "no").then(|| line.to_owned()));
         assert_eq!(feed("fir"), None);
         assert_eq!(feed("st\nsec"), Some("first".into()));
         assert_eq!(feed("ond\nthird\n"), Some("third".into()));

@@ -42,11 +42,23 @@ pub struct Place {
 impl Places {
     /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
     /// repository share its id and not their attempts.
-    pub fn new(repository: &Repository, environment: BTreeMap<String, OsString>, detected: Detected) -> Result<Places, DriveError> {
+    pub fn new(
+        repository: &Repository,
+        environment: BTreeMap<String, OsString>,
+        detected: Detected,
+    ) -> Result<Places, DriveError> {
         let id = repository.identity()?.unwrap_or_default();
         let clone = Sha256::of(repository.git_common_dir().as_str().as_bytes()).to_string();
-        let directory = |name: &str| environment.get(name).and_then(|value| value.to_str()).filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
-        let cache = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache"))).unwrap_or_else(|| "/tmp".into());
+        let directory = |name: &str| {
+            environment
+                .get(name)
+                .and_then(|value| value.to_str())
+                .filter(|value| value.starts_with('/'))
+                .map(Utf8PathBuf::from)
+        };
+        let cache = directory("XDG_CACHE_HOME")
+            .or_else(|| directory("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_else(|| "/tmp".into());
         let root = cache.join("loop").join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]));
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
@@ -82,7 +94,8 @@ impl Places {
         }
         // What an agent makes belongs to whoever runs `loop`, set-user-id bits included: nobody else gets in.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(&place.dir, private).map_err(DriveError::io(format!("close {} to others", place.dir)))?;
+        std::fs::set_permissions(&place.dir, private)
+            .map_err(DriveError::io(format!("close {} to others", place.dir)))?;
         std::fs::File::create(&place.lock).map_err(DriveError::io(format!("make {}", place.lock)))?;
         Ok(place)
     }
@@ -110,8 +123,15 @@ impl Places {
     }
 
     /// A clean export of `tree` as the place's worktree: files only, no `.git`.
-    pub fn export(&self, place: &Place, repository: &Repository, tree: &Tree, blobs: &dyn Blobs) -> Result<(), DriveError> {
-        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+    pub fn export(
+        &self,
+        place: &Place,
+        repository: &Repository,
+        tree: &Tree,
+        blobs: &dyn Blobs,
+    ) -> Result<(), DriveError> {
+        std::fs::create_dir_all(&place.worktree)
+            .map_err(DriveError::io(format!("make {}", place.worktree)))?;
         Ok(export(repository, tree, &place.worktree, blobs)?)
     }
 
@@ -129,7 +149,12 @@ impl Places {
 
     /// The private repository of an attempt.
     pub fn checkout(
-        &self, place: &Place, repository: &Repository, tree: &Tree, head: &ObjectId, blobs: &dyn Blobs,
+        &self,
+        place: &Place,
+        repository: &Repository,
+        tree: &Tree,
+        head: &ObjectId,
+        blobs: &dyn Blobs,
     ) -> Result<(), DriveError> {
         repository.private_checkout(&place.dir, &self.name, tree, head, blobs)?;
         Ok(())
@@ -138,10 +163,16 @@ impl Places {
     /// The environment of a command in a place: fixed values, where tools are, and `allowed` from the user's.
     pub fn environment(&self, place: &Place, allowed: &[String]) -> BTreeMap<String, OsString> {
         let mut env: BTreeMap<String, OsString> = self.toolchain.env.clone();
-        for (name, value) in [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")] {
+        for (name, value) in
+            [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")]
+        {
             env.insert(name.into(), value.into());
         }
-        let temporary = if self.detected.containment.is_confined() { "/tmp".to_owned() } else { place.out.join("tmp").into_string() };
+        let temporary = if self.detected.containment.is_confined() {
+            "/tmp".to_owned()
+        } else {
+            place.out.join("tmp").into_string()
+        };
         if !self.detected.containment.is_confined() {
             let _ = std::fs::create_dir_all(&temporary);
         }
@@ -158,8 +189,11 @@ impl Places {
 
     /// What an agent sees: its worktree, its git directory, the user's objects to read, the network.
     pub fn agent_profile(&self, place: &Place, repository: &Repository) -> Result<Profile, DriveError> {
-        let mut profile = self.common(Profile::agent(&self.detected), place)
-            .with(place.dir.join("git"), Access::Write, Role::GitDir);
+        let mut profile = self.common(Profile::agent(&self.detected), place).with(
+            place.dir.join("git"),
+            Access::Write,
+            Role::GitDir,
+        );
         for objects in repository.object_dirs()? {
             profile = profile.with(objects, Access::Read, Role::Objects);
         }
@@ -181,8 +215,13 @@ impl Places {
 
     /// A command in the place's worktree.
     pub fn command(
-        &self, place: &Place, argv: &[String], env: BTreeMap<String, OsString>, stdin: &Utf8Path,
-        limits: crate::process::Limits, profile: Profile,
+        &self,
+        place: &Place,
+        argv: &[String],
+        env: BTreeMap<String, OsString>,
+        stdin: &Utf8Path,
+        limits: crate::process::Limits,
+        profile: Profile,
     ) -> CommandSpec {
         CommandSpec {
             argv: argv.iter().map(OsString::from).collect(),
@@ -227,5 +266,7 @@ fn copy_file(from: &Utf8Path, to: &Utf8Path, metadata: &std::fs::Metadata) -> st
         std::io::copy(&mut source, &mut target)?;
     }
     target.set_permissions(metadata.permissions())?;
-    target.set_times(std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?))
+    target.set_times(
+        std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?),
+    )
 }

@@ -25,7 +25,11 @@ use crate::workspace::{Repository, Swap};
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
 
-pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cancel) -> Result<Run, DriveError> {
+pub(super) async fn open(
+    setup: Setup,
+    progress: Rc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<Run, DriveError> {
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
     let store = open_store(&repository)?;
@@ -41,7 +45,10 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
                 progress.record(&line.bytes);
             }
         }
-        let text = format!("the journal ended in {} bytes of a record that a crash cut off; they were moved aside, and nothing that was acknowledged is lost", torn.bytes);
+        let text = format!(
+            "the journal ended in {} bytes of a record that a crash cut off; they were moved aside, and nothing that was acknowledged is lost",
+            torn.bytes
+        );
         progress.note(&Note::Warning { text: &text });
     }
     let places = Places::new(&repository, environment, detected)?;
@@ -49,13 +56,18 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
     settled.extend(intents);
-    let same = state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
+    let same =
+        state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
     let resumed = same.map(|run| (run.id.clone(), run.started.head.clone(), run.started.base.clone()));
     // A base that was asked for by name is for a new run.
     let resumed = resumed.filter(|_| options.base.is_none());
     if state.open_run().is_some() && resumed.is_none() {
         let reason = "another plan or base was asked for before the run was finished".to_owned();
-        settled.push(Event::RunEnded { feature: feature.clone(), exit: ExitCode::Interrupted.code(), reason });
+        settled.push(Event::RunEnded {
+            feature: feature.clone(),
+            exit: ExitCode::Interrupted.code(),
+            reason,
+        });
     }
     if !settled.is_empty() {
         let appended = journal.append(&settled, Durability::Synced)?;
@@ -73,8 +85,14 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     for run in state.runs().iter().filter(|run| Some(run.id.as_str()) != open_run) {
         repository.release_keep(&run.id)?;
     }
-    let (ground, base_name) =
-        preflight::ground(graph, repository, store, &state, options.base.as_deref(), pinned.as_ref().map(|(_, head, _)| head))?;
+    let (ground, base_name) = preflight::ground(
+        graph,
+        repository,
+        store,
+        &state,
+        options.base.as_deref(),
+        pinned.as_ref().map(|(_, head, _)| head),
+    )?;
     let selected = selection(&ground, &options);
     preflight::programs(&ground, &places, &selected)?;
     let (run_id, base_name) = match &pinned {
@@ -83,7 +101,13 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     };
     if let Some((_, head, _)) = &pinned {
         let containment = places.detected().containment.as_str();
-        progress.note(&Note::RunStarted { feature: &feature, branch: &branch, head, resumed: true, containment });
+        progress.note(&Note::RunStarted {
+            feature: &feature,
+            branch: &branch,
+            head,
+            resumed: true,
+            containment,
+        });
     }
     let spent_elsewhere = spent_elsewhere(&state_dir, &feature)?;
     Ok(Run {
@@ -100,6 +124,7 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         progress,
         cancel,
         tools: RefCell::new(BTreeMap::new()),
+        binaries: RefCell::new(BTreeMap::new()),
         verdict: Cell::new(ExitCode::Complete),
         preparing: tokio::sync::Mutex::new(()),
         spent_elsewhere,
@@ -119,11 +144,17 @@ fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveErro
 
 /// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose
 /// result is in our store and not in our journal shows that more than an unfinished append is gone.
-fn no_later_evidence(state: &State, store: &Store, repository: &Repository, feature: &str) -> Result<(), DriveError> {
+fn no_later_evidence(
+    state: &State,
+    store: &Store,
+    repository: &Repository,
+    feature: &str,
+) -> Result<(), DriveError> {
     let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
     for commit in repository.first_parent_history(&tip, None, 1000)? {
         let trailers = commit.trailers();
-        let value = |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let value =
+            |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let result = value("Loop-Result").and_then(Sha256::parse);
         let Some(result) = result.filter(|_| value("Loop-Feature") == Some(feature)) else { continue };
         let known = state.accepted_in_order().iter().any(|accepted| accepted.result == result);
@@ -176,7 +207,11 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
             ),
             Left::Processes(pids) => {
                 let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-                format!("processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again", started.unit, pids.join(" "))
+                format!(
+                    "processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again",
+                    started.unit,
+                    pids.join(" ")
+                )
             }
         };
         return Err(DriveError::refused(ExitCode::Environment, message));
@@ -187,7 +222,10 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
 /// An intent that is neither landed nor void: the branch says what became of it (protocol, step 11). The second
 /// value says that somebody else moved the branch, which ends the run.
 fn settle_intents(
-    state: &State, repository: &Repository, feature: &str, branch: &str,
+    state: &State,
+    repository: &Repository,
+    feature: &str,
+    branch: &str,
 ) -> Result<(Vec<Event>, Option<String>), DriveError> {
     let mut events = Vec::new();
     let mut moved = None;
@@ -198,10 +236,11 @@ fn settle_intents(
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);
-            tip = match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
-                Swap::Done => Some(intent.commit.clone()),
-                Swap::Moved(now) => now,
-            };
+            tip =
+                match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
+                    Swap::Done => Some(intent.commit.clone()),
+                    Swap::Moved(now) => now,
+                };
         }
         let landed = written
             && match &tip {
@@ -231,7 +270,8 @@ fn settle_intents(
 
 /// Removes places of attempts that are over, or that were never recorded.
 async fn sweep(state: &State, places: &Places) {
-    let open: Vec<String> = state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
+    let open: Vec<String> =
+        state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
     for kind in ["attempts", "checks"] {
         for nonce in places.existing(kind) {
             let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
