@@ -16,11 +16,17 @@ const USER: &str = r#"user="$COUNTS/../repo""#;
 fn every_change_of_the_repository_by_an_unconfined_agent_is_noticed_and_nothing_is_taken() {
     let attacks = [
         ("git -C \"$user\" branch evil", "branch evil (new)"),
-        ("git -C \"$user\" update-ref refs/heads/main \"$(git -C \"$user\" rev-parse main~1)\"", "branch main (changed)"),
+        (
+            "git -C \"$user\" update-ref refs/heads/main \"$(git -C \"$user\" rev-parse main~1)\"",
+            "branch main (changed)",
+        ),
         ("git -C \"$user\" tag evil", "tag evil (new)"),
         ("git -C \"$user\" config core.fsmonitor 'touch /tmp/x'", "configuration"),
         ("printf '#!/bin/sh\\n' > \"$user/.git/hooks/pre-commit\"", "hook pre-commit (new)"),
-        ("echo dirty > \"$user/src/a.txt\"; git -C \"$user\" -c user.name=x -c user.email=x@y stash -q", "stash"),
+        (
+            "echo dirty > \"$user/src/a.txt\"; git -C \"$user\" -c user.name=x -c user.email=x@y stash -q",
+            "stash",
+        ),
         ("echo new > \"$user/n\"; git -C \"$user\" add n", "index"),
         ("git -C \"$user\" checkout -q --detach", "HEAD"),
         ("echo '*.secret' > \"$user/.git/info/exclude\"", "info/exclude"),
@@ -126,6 +132,7 @@ fn an_agent_cannot_approve_its_own_gate() {
 cd "$COUNTS/../repo"
 '{0}' approve first plan.loop.kdl > "$COUNTS/said" 2>&1; echo "exit $?" >> "$COUNTS/said"
 setsid '{0}' approve first plan.loop.kdl >> "$COUNTS/said" 2>&1
+exit 0
 "#,
         program.display()
     );
@@ -142,8 +149,10 @@ setsid '{0}' approve first plan.loop.kdl >> "$COUNTS/said" 2>&1
 #[test]
 fn a_branch_that_moves_during_a_run_is_never_overwritten() {
     // Between the start of the unit and its landing, somebody commits on the branch.
-    let script = "touch \"$COUNTS/there\"; while [ ! -e \"$COUNTS/go\" ]; do sleep 0.02; done; echo made > out.txt\n";
-    let body = format!("{}\n{ONE}", r#"unit zero { goal "First."; creates "zero.txt"; accept "made" by=check; }"#);
+    let script =
+        "touch \"$COUNTS/there\"; while [ ! -e \"$COUNTS/go\" ]; do sleep 0.02; done; echo made > out.txt\n";
+    let body =
+        format!("{}\n{ONE}", r#"unit zero { goal "First."; creates "zero.txt"; accept "made" by=check; }"#);
     let repo = Repo::counted("off", &body, &[("zero", "echo 0 > zero.txt"), ("one", script)]);
     let mut running = repo.spawn_loop(&["exec", PLAN]);
     wait_until("the agent", Duration::from_secs(60), || repo.outside().join("counts/there").exists());

@@ -123,7 +123,10 @@ fn a_second_interrupt_ends_everything_at_once() {
     each_level("rules_limits::a_second_interrupt", |level| {
         // It ignores the signals that a polite end would use.
         let slow = "trap '' TERM INT HUP\nsleep 60\n";
-        let body = format!("{}\n{ONE}", r#"unit zero { goal "First."; creates "zero.txt"; accept "made" by=check; }"#);
+        let body = format!(
+            "{}\n{ONE}",
+            r#"unit zero { goal "First."; creates "zero.txt"; accept "made" by=check; }"#
+        );
         let repo = Repo::counted(level, &body, &[("zero", "echo 0 > zero.txt"), ("one", slow)]);
         let mut running = repo.spawn_loop(&["exec", PLAN]);
         wait_until("the second unit", Duration::from_secs(60), || repo.journal().dispatched().len() == 2);
@@ -143,7 +146,8 @@ fn a_second_interrupt_ends_everything_at_once() {
 #[test]
 fn the_same_command_finishes_what_an_interrupt_cut() {
     // The second call of the agent is quick: it leaves a mark outside.
-    let script = "if [ -e \"$COUNTS/once\" ]; then echo made > out.txt; else touch \"$COUNTS/once\"; sleep 60; fi\n";
+    let script =
+        "if [ -e \"$COUNTS/once\" ]; then echo made > out.txt; else touch \"$COUNTS/once\"; sleep 60; fi\n";
     let repo = Repo::counted("off", ONE, &[("one", script)]);
     for signal in ["INT", "TERM", "HUP"] {
         let _ = std::fs::remove_file(repo.outside().join("counts/once"));

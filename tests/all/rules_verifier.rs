@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use loop_tests::{BRANCH, PLAN, Repo, each_level};
 
-const ONE: &str = r#"unit one { goal "Make it."; creates "out.txt"; accept "it is made" by=check; verify spoil look; }"#;
+const ONE: &str =
+    r#"unit one { goal "Make it."; creates "out.txt"; accept "it is made" by=check; verify spoil look; }"#;
 const MADE: &str = "echo made > out.txt\n";
 
 /// A project with two more verifiers, which run in this order by name in the plan.
