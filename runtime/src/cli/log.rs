@@ -93,6 +93,9 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
             let cost = data.usage.micro_usd.map(|micro| format!(", ${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)).unwrap_or_default();
             let dropped = if data.dropped > 0 { format!(", {} ignored files left behind", data.dropped) } else { String::new() };
             say(format!("{}: the agent ended after {}.{:03} s{cost}{dropped}", data.unit, data.duration_ms / 1000, data.duration_ms % 1000));
+            if details && let Some(words) = last_words(data, store) {
+                let _ = writeln!(text, "         its last words: {words}");
+            }
         }
         Event::AttemptFailed(data) => {
             say(format!("{}: failed ({}): {}", data.unit, class(data.class), data.message));
@@ -127,6 +130,14 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
         Event::Tampered { unit, what, .. } => say(format!("{unit}: the repository changed while it ran: {}", what.join(", "))),
         Event::JournalRepaired { bytes, moved_to } => say(format!("the journal's torn end ({bytes} bytes) was moved to {moved_to}")),
     }
+}
+
+/// The end of what the agent said, if that is a line for people; a stream of JSON is not.
+fn last_words(data: &crate::record::AttemptCaptured, store: &Store) -> Option<String> {
+    let bytes = store.get_salted(&data.transcript).ok()?;
+    let said = String::from_utf8_lossy(&bytes);
+    let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    (!line.starts_with('{')).then(|| harmless(line).chars().take(200).collect())
 }
 
 /// The class as the journal writes it.
