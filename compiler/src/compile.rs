@@ -2,15 +2,13 @@
 //!
 //! Does not know what a phase does, nor where files come from.
 
-use std::collections::BTreeSet;
-
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::check::{CheckedPlan, check};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::names::duplicate_features;
 use crate::plan::{Input, lower};
-use crate::source::{SourceMap, Sources, Span, Spanned};
+use crate::source::{SourceMap, Sources, Spanned};
 
 /// What came out.
 #[derive(Debug)]
@@ -65,7 +63,8 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
             plans.push((path.clone(), checked));
         }
     }
-    features.sort_by_key(|id| id.span);
+    // By path, so that the order in which plans are given decides nothing.
+    features.sort_by_cached_key(|id| (map.file(id.span.file).path.clone(), id.span));
     features.dedup_by_key(|id| id.span);
     diagnostics.extend(duplicate_features(&features));
     sort(&mut diagnostics, &map);
@@ -86,14 +85,9 @@ fn sort(diagnostics: &mut Vec<Diagnostic>, map: &SourceMap) {
     };
     diagnostics.sort_by_cached_key(key);
     // Equal ones are neighbours now, or have only others of the same key between them.
-    let mut circles: BTreeSet<Vec<Span>> = BTreeSet::new();
     let mut kept: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
     for diagnostic in diagnostics.drain(..) {
         let alike = |other: &&Diagnostic| other.primary.span == diagnostic.primary.span;
-        // A circle of files is found once from each plan in it, every time with another beginning.
-        if diagnostic.rule.name == "import-cycle" && !circles.insert(places(&diagnostic)) {
-            continue;
-        }
         if !kept.iter().rev().take_while(alike).any(|other| *other == diagnostic) {
             kept.push(diagnostic);
         }
@@ -101,10 +95,81 @@ fn sort(diagnostics: &mut Vec<Diagnostic>, map: &SourceMap) {
     *diagnostics = kept;
 }
 
-/// Every place that a diagnostic points at, sorted.
-fn places(diagnostic: &Diagnostic) -> Vec<Span> {
-    let labels = diagnostic.labels.iter().map(|label| label.span);
-    let mut places: Vec<Span> = labels.chain([diagnostic.primary.span]).collect();
-    places.sort();
-    places
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::render::short;
+    use crate::source::memory::MemorySources;
+
+    const PROJECT: &str = "project p {\n    agent w via=command { run \"./a.sh\"; }\n    defaults agent=w { verify test; }\n    \
+                           verifier test { run make; }\n}\n";
+
+    fn plan(feature: &str, unit: &str) -> String {
+        format!("feature {feature} {{\n    unit {unit} {{ goal \"g\"; creates \"{feature}\"; }}\n}}\n")
+    }
+
+    fn paths(names: &[&str]) -> Vec<Utf8PathBuf> {
+        names.iter().map(Utf8PathBuf::from).collect()
+    }
+
+    #[test]
+    fn a_mistake_in_the_shared_file_is_told_once_and_hides_no_plan() {
+        let sources = MemorySources::new([
+            ("loop.kdl", PROJECT.replace("agent=w", "agent=x")),
+            ("a.loop.kdl", plan("A", "u")),
+            ("b.loop.kdl", plan("B", "u").replace("goal", "gaol")),
+        ]);
+        let plans = paths(&["b.loop.kdl", "a.loop.kdl"]);
+        let compiled = compile(Some(Utf8Path::new("loop.kdl")), &plans, &sources);
+        let told = short(&compiled.diagnostics, &compiled.map);
+        let places: Vec<&str> = told.lines().filter_map(|line| line.split(": ").next()).collect();
+        assert_eq!(places.iter().filter(|place| **place == "loop.kdl:3:20").count(), 1, "{told}");
+        assert!(places.contains(&"b.loop.kdl:2:14"), "{told}");
+        let mut files: Vec<&str> = places.iter().filter_map(|place| place.split(':').next()).collect();
+        assert!(files.is_sorted(), "{told}");
+        files.dedup();
+        assert_eq!(files, ["b.loop.kdl", "loop.kdl"], "{told}");
+        let order: Vec<&str> = compiled.plans.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(order, ["b.loop.kdl", "a.loop.kdl"], "plans stay as they were given");
+        assert!(compiled.plans.iter().all(|(_, checked)| checked.is_none()), "neither can be built");
+    }
+
+    #[test]
+    fn the_order_of_plans_changes_no_report() {
+        let sources = MemorySources::new([
+            ("loop.kdl", PROJECT.to_owned()),
+            ("a.loop.kdl", plan("F", "u")),
+            ("b.loop.kdl", plan("f", "v")),
+        ]);
+        let told = |names: &[&str]| {
+            let compiled = compile(Some(Utf8Path::new("loop.kdl")), &paths(names), &sources);
+            short(&compiled.diagnostics, &compiled.map)
+        };
+        let once = told(&["a.loop.kdl", "b.loop.kdl"]);
+        assert!(once.starts_with("b.loop.kdl:1:9: error[L0201/duplicate-id]"), "{once}");
+        assert_eq!(once.lines().count(), 1, "{once}");
+        assert_eq!(told(&["b.loop.kdl", "a.loop.kdl"]), once);
+        assert_eq!(told(&["a.loop.kdl", "a.loop.kdl"]), "", "a plan does not clash with itself");
+    }
+
+    #[test]
+    fn a_project_alone_is_judged_and_groups_do_not_see_each_other() {
+        let sources = MemorySources::new([
+            ("loop.kdl", PROJECT.to_owned()),
+            ("sub/loop.kdl", PROJECT.replace("test", "quick")),
+            ("sub/a.loop.kdl", plan("A", "u { verify test; }\n    unit v")),
+            ("b.loop.kdl", plan("B", "u")),
+        ]);
+        let alone = compile(Some(Utf8Path::new("loop.kdl")), &[], &sources);
+        assert!(alone.diagnostics.is_empty() && alone.plans.is_empty());
+        let groups = [
+            Group { project: Some("loop.kdl".into()), plans: paths(&["b.loop.kdl"]) },
+            Group { project: Some("sub/loop.kdl".into()), plans: paths(&["sub/a.loop.kdl"]) },
+        ];
+        let compiled = compile_groups(&groups, &sources);
+        let told = short(&compiled.diagnostics, &compiled.map);
+        assert!(told.contains("sub/a.loop.kdl:2:21: error[L0204/unknown-verifier]"), "{told}");
+        assert!(!told.contains("\nb.loop.kdl") && !told.starts_with("b.loop.kdl"), "{told}");
+        assert!(compiled.plans[0].1.is_some() && compiled.plans[1].1.is_none(), "{told}");
+    }
 }

@@ -5,44 +5,11 @@
 use camino::Utf8Path;
 
 use crate::compile::{Compilation, compile};
-use crate::diagnostic::Rule;
+use crate::diagnostic::{Rule, pages};
 use crate::source::memory::MemorySources;
 
 /// The path of an example's plan.
 pub const PLAN: &str = "plan.loop.kdl";
-
-/// The `loop.kdl` of every example that has none of its own.
-pub const PROJECT: &str = include_str!("diagnostic/pages/common/loop.kdl");
-
-/// The plan beside an example that is itself a `loop.kdl`.
-const COMMON_PLAN: &str = include_str!("diagnostic/pages/common/plan.loop.kdl");
-
-/// Further files of some rules' examples: rule, path, content.
-const FILES: &[(&str, &str, &[u8])] = &[
-    (
-        "import-cycle",
-        "checks.loop.kdl",
-        include_bytes!("diagnostic/pages/import-cycle/files/checks.loop.kdl"),
-    ),
-    ("import-cycle", "more.loop.kdl", include_bytes!("diagnostic/pages/import-cycle/files/more.loop.kdl")),
-    ("import-cycle", "plain.loop.kdl", include_bytes!("diagnostic/pages/import-cycle/files/plain.loop.kdl")),
-    ("missing-file", "docs/tone.md", include_bytes!("diagnostic/pages/missing-file/files/docs/tone.md")),
-    (
-        "missing-heading",
-        "docs/tone.md",
-        include_bytes!("diagnostic/pages/missing-heading/files/docs/tone.md"),
-    ),
-    (
-        "unknown-import",
-        "checks.loop.kdl",
-        include_bytes!("diagnostic/pages/unknown-import/files/checks.loop.kdl"),
-    ),
-    (
-        "unreadable-text",
-        "umlauts.loop.kdl",
-        include_bytes!("diagnostic/pages/unreadable-text/files/umlauts.loop.kdl"),
-    ),
-];
 
 /// Compiles the plan that breaks the rule.
 pub fn bad(rule: &Rule) -> Compilation {
@@ -54,15 +21,14 @@ pub fn good(rule: &Rule) -> Compilation {
     example(rule, rule.good)
 }
 
-/// An example that begins with `project` is a `loop.kdl`, any other a plan.
 fn example(rule: &Rule, text: &str) -> Compilation {
     let mut sources = MemorySources::default();
-    let (project, plan) = if text.starts_with("project ") { (text, COMMON_PLAN) } else { (PROJECT, text) };
+    let (project, plan) = if pages::is_project(text) { (text, pages::PLAN) } else { (pages::PROJECT, text) };
     sources.insert("loop.kdl", project);
-    for (_, path, content) in FILES.iter().filter(|(name, ..)| *name == rule.name) {
-        sources.insert(path, *content);
-    }
     sources.insert(PLAN, plan);
+    for (path, content) in pages::files(rule) {
+        sources.insert(path, content);
+    }
     compile(Some(Utf8Path::new("loop.kdl")), &[PLAN.into()], &sources)
 }
 
@@ -115,7 +81,9 @@ mod tests {
             let inside = path.strip_prefix(pages).expect("it was found there").as_str();
             let (rule, rest) = inside.split_once('/').expect("files stand in a rule's directory");
             let known = match rest.strip_prefix("files/") {
-                Some(file) => FILES.iter().any(|(name, listed, _)| *name == rule && *listed == file),
+                Some(file) => RULES
+                    .iter()
+                    .any(|known| known.name == rule && pages::files(known).any(|(listed, _)| listed == file)),
                 None if rule == "common" => ["loop.kdl", "plan.loop.kdl"].contains(&rest),
                 None => {
                     RULES.iter().any(|known| known.name == rule)
@@ -123,6 +91,78 @@ mod tests {
                 }
             };
             assert!(known, "{inside} belongs to no rule, or is missing from the list of files");
+        }
+    }
+
+    const LANGUAGE: &str = include_str!("../../spec/language.md");
+
+    /// Code blocks of `spec/language.md` with this info string.
+    fn blocks(info: &str) -> Vec<&'static str> {
+        let fence = format!("```{info}\n");
+        LANGUAGE.split(fence.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    }
+
+    /// Whole files in the language's specification compile; what they refer to is made up here.
+    #[test]
+    fn every_whole_plan_of_the_specification_compiles() {
+        let projects = blocks("kdl loop.kdl");
+        let plans = blocks("kdl plan");
+        assert!(projects.len() == 1 && plans.len() >= 2, "the blocks are marked as before");
+        for plan in plans {
+            let sources = MemorySources::new([
+                ("loop.kdl", projects[0]),
+                (PLAN, plan),
+                ("AGENTS.md", "# Agents\n"),
+                ("docs/api.md", "# API\n\n## Health\n\nIt answers.\n"),
+                ("src/router.rs", "\n"),
+            ]);
+            let compiled = compile(Some(Utf8Path::new("loop.kdl")), &[PLAN.into()], &sources);
+            let shown = human(&compiled.diagnostics, &compiled.map, Style::PLAIN);
+            assert!(compiled.diagnostics.is_empty(), "{plan}\n{shown}");
+            assert!(compiled.plans.iter().all(|(_, checked)| checked.is_some()), "{plan}");
+        }
+    }
+
+    /// The last section of the specification names all that is refused as too early, and what it names is refused.
+    #[test]
+    fn the_specification_lists_what_is_not_yet() {
+        use crate::plan::schema::{Since, Type, places};
+        let section = LANGUAGE.split("## 12. Not yet").nth(1).expect("the section is there");
+        let mut listed: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
+        listed.retain(|name| !["not-yet", "approve", "retry"].contains(name));
+        let mut waiting: Vec<String> = vec!["kind=plan".to_owned(), "import \"std/...\"".to_owned()];
+        for (_, node) in places() {
+            if matches!(node.since, Since::NotYet(_)) {
+                waiting.push(node.name.to_owned());
+                continue;
+            }
+            for property in node.properties {
+                if matches!(property.since, Since::NotYet(_)) {
+                    waiting.push(format!("{}=", property.name));
+                }
+                if let Type::Word(words) = property.ty {
+                    let later = words.iter().filter(|word| matches!(word.since, Since::NotYet(_)));
+                    waiting.extend(later.map(|word| format!("{}={}", property.name, word.name)));
+                }
+            }
+        }
+        // A refused node's children are refused with it.
+        let inside: Vec<&str> = places()
+            .iter()
+            .filter(|(parent, _)| matches!(parent.since, Since::NotYet(_)))
+            .map(|(_, child)| child.name)
+            .collect();
+        for name in &waiting {
+            assert!(
+                listed.contains(&name.as_str()) || inside.contains(&name.as_str()),
+                "`{name}` is not listed"
+            );
+        }
+        for name in listed {
+            assert!(
+                waiting.iter().any(|known| known == name),
+                "`{name}` is listed, and not refused by the table"
+            );
         }
     }
 }

@@ -286,4 +286,27 @@ mod tests {
         assert_eq!(nearest("other").as_deref(), Some("Other"));
         assert_eq!(nearest("Something else"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_section_is_whole_lines_from_its_heading_on(
+            lines in proptest::collection::vec(proptest::sample::select(LINES), 0..12),
+            end in proptest::sample::select(vec!["\n", "\r\n", "\r"]),
+        ) {
+            let text = lines.join(end);
+            for wanted in ["A", "B", "A b"] {
+                if let Ok(found) = section(&text, wanted) {
+                    let start = found.as_ptr() as usize - text.as_ptr() as usize;
+                    proptest::prop_assert!(start == 0 || text[..start].ends_with(end));
+                    proptest::prop_assert!(found.contains(wanted.split(' ').next().unwrap_or(wanted)));
+                    proptest::prop_assert!(found.len() + start == text.len() || found.ends_with(end));
+                }
+            }
+        }
+    }
+
+    const LINES: &[&str] = &[
+        "# A", "## A b", "### B", "A", "B", "===", "---", "```", "~~~", "", "    # A", "<!--", "-->", "- A",
+        "> B", "# A #",
+    ];
 }

@@ -109,7 +109,7 @@ fn every_repository_is_reported_as_expected() {
             }
             let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
             if wanted != found {
-                wrong.push(format!("{}:\n--- expected\n{wanted}--- found\n{found}", expected.display()));
+                wrong.push(format!("{}:\n{}", expected.display(), difference(&wanted, &found)));
             }
         }
     }
@@ -119,6 +119,17 @@ fn every_repository_is_reported_as_expected() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// The lines between the first and the last that differ: `-` expected, `+` found.
+fn difference(wanted: &str, found: &str) -> String {
+    let (wanted, found): (Vec<&str>, Vec<&str>) = (wanted.lines().collect(), found.lines().collect());
+    let front = wanted.iter().zip(&found).take_while(|(a, b)| a == b).count();
+    let most = wanted.len().min(found.len()) - front;
+    let back = wanted.iter().rev().zip(found.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let minus = wanted[front..wanted.len() - back].iter().map(|line| format!("- {line}\n"));
+    let plus = found[front..found.len() - back].iter().map(|line| format!("+ {line}\n"));
+    minus.chain(plus).collect()
 }
 
 const PROJECT: &str = "project shop base=main {\n    agent writer via=command { run \"./agent.sh\"; }\n    defaults agent=writer { verify test; }\n    verifier test { run cargo test; }\n}\n";
@@ -178,6 +189,7 @@ fn what_cannot_be_judged_is_exit_two_and_says_why() {
         (vec!["check", "--format", "xml"], "invalid value"),
         (vec!["build"], "Usage"),
         (vec!["build", "loop.kdl"], "not one plan"),
+        (vec!["build", "plan.loop.kdl", "-o", "plan.loop.kdl"], "would be a plan"),
         (vec!["explain", "write-conflct"], "did you mean `write-conflict`"),
         (vec!["frobnicate"], "unrecognized subcommand"),
     ] {

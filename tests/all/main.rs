@@ -4,8 +4,20 @@
 
 mod check;
 mod claude_cli;
+mod claude_exec;
+mod gates;
 mod model_server;
 mod process;
+mod real_crate;
+mod rules_agent;
+mod rules_cache;
+mod rules_crash;
+mod rules_input;
+mod rules_processes;
+mod rules_scope;
+mod rules_user;
+mod rules_word;
+mod tidy;
 
 #[test]
 fn every_file_beside_this_one_is_a_module() {

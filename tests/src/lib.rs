@@ -4,6 +4,7 @@
 //! they print and leave on disk.
 
 mod binaries;
+mod counted;
 mod lanes;
 mod model;
 mod repo;
@@ -11,6 +12,7 @@ mod scripted;
 mod snapshot;
 
 pub use binaries::{loop_binary, loopc_binary, model_server_binary, workspace_root};
+pub use counted::{LEVELS, each_level};
 pub use lanes::{Lane, lane};
 pub use model::Model;
 pub use repo::{Journal, Outcome, Repo, Running, git_at};

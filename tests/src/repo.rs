@@ -249,6 +249,11 @@ impl Repo {
         Journal::read(&self.root().join(".git/loop/journal"))
     }
 
+    /// The files of the journal, sorted.
+    pub fn journal_files(&self) -> Vec<PathBuf> {
+        journal_files(&self.root().join(".git/loop/journal"))
+    }
+
     pub fn run_loop(&self, arguments: &[&str]) -> Outcome {
         self.spawn_loop(arguments).wait()
     }
@@ -346,11 +351,11 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// All files below `directory`: each feature has a chain of its own.
     fn read(directory: &Path) -> Journal {
         let mut records = Vec::new();
-        let Ok(entries) = fs::read_dir(directory) else { return Journal { records } };
-        for entry in entries.flatten().filter(|entry| entry.path().extension() == Some(OsStr::new("jsonl"))) {
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        for file in journal_files(directory) {
+            let text = fs::read_to_string(file).unwrap_or_default();
             // A run may be writing: what has no newline yet is no record.
             for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
                 let value: Value =
@@ -383,4 +388,21 @@ impl Journal {
         let of_unit = failed.iter().filter(|data| data["unit"] == unit);
         of_unit.filter_map(|data| data["class"].as_str()).map(str::to_owned).collect()
     }
+}
+
+/// The journal's files below `directory`, sorted; none when there is no journal.
+fn journal_files(directory: &Path) -> Vec<PathBuf> {
+    let (mut todo, mut files) = (vec![directory.to_owned()], Vec::new());
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension() == Some(OsStr::new("jsonl")) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
 }

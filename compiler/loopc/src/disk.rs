@@ -68,6 +68,15 @@ fn io_error(path: &Utf8Path, error: &std::io::Error) -> DiskError {
     DiskError::Io { path: path.to_owned(), message: system_words(error) }
 }
 
+/// Where a walk failed, if the error knows.
+fn place_of(error: &ignore::Error) -> Option<&Utf8Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Utf8Path::from_path(path),
+        ignore::Error::WithDepth { err, .. } => place_of(err),
+        _ => None,
+    }
+}
+
 /// The system's message without Rust's ` (os error N)` behind it.
 fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -131,7 +140,7 @@ impl Repository {
         let mut plans = Vec::new();
         for entry in walk.build() {
             let entry = entry.map_err(|error| DiskError::Io {
-                path: start.clone(),
+                path: place_of(&error).unwrap_or(&start).to_owned(),
                 message: error.io_error().map_or_else(|| error.to_string(), system_words),
             })?;
             if !entry.file_name().as_encoded_bytes().ends_with(PLAN_SUFFIX.as_bytes())

@@ -29,14 +29,16 @@ struct Named<'p> {
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let named = named(context);
     let made = Made::of(context, &named);
-    let mut reported: BTreeSet<(Span, &Utf8Path)> = BTreeSet::new();
-    let mut kinds: BTreeMap<&Utf8Path, Option<PathKind>> = BTreeMap::new();
+    let mut reported: BTreeSet<(Span, &str)> = BTreeSet::new();
+    let mut kinds: BTreeMap<&str, Option<PathKind>> = BTreeMap::new();
+    // A writer that comes too late, or without an order, is the business of the input rules.
+    let settled: BTreeSet<Span> =
+        named.iter().filter(|named| made.by_another_unit(named)).map(|named| named.span).collect();
     for named in &named {
-        // A later writer is the business of `input-written-later`.
-        if made.by_another_unit(named) || !reported.insert((named.span, named.path)) {
+        if settled.contains(&named.span) || !reported.insert((named.span, named.path.as_str())) {
             continue;
         }
-        let kind = *kinds.entry(named.path).or_insert_with(|| context.sources.kind(named.path));
+        let kind = *kinds.entry(named.path.as_str()).or_insert_with(|| context.sources.kind(named.path));
         match kind {
             Some(PathKind::File) => diagnostics.extend(missing_heading(context, named)),
             Some(PathKind::Directory) if named.directory_allowed => {}
@@ -83,7 +85,7 @@ fn named<'p>(context: &Context<'p>) -> Vec<Named<'p>> {
 
 /// Which of the named paths units of the plan may make.
 struct Made<'p> {
-    units: BTreeMap<&'p Utf8Path, Vec<UnitIx>>,
+    units: BTreeMap<&'p str, Vec<UnitIx>>,
 }
 
 impl<'p> Made<'p> {
@@ -95,10 +97,10 @@ impl<'p> Made<'p> {
             }
         }
         let (patterns, writers): (Vec<&Pattern>, Vec<Vec<UnitIx>>) = writers.into_iter().unzip();
-        let paths: Vec<&Utf8Path> =
-            named.iter().map(|named| named.path).collect::<BTreeSet<_>>().into_iter().collect();
-        let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path.as_str())).collect();
-        let mut units: BTreeMap<&Utf8Path, Vec<UnitIx>> = BTreeMap::new();
+        let paths: Vec<&str> =
+            named.iter().map(|named| named.path.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
+        let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path)).collect();
+        let mut units: BTreeMap<&str, Vec<UnitIx>> = BTreeMap::new();
         for overlap in overlapping_between(&literals.iter().collect::<Vec<_>>(), &patterns) {
             units.entry(paths[overlap.first]).or_default().extend(&writers[overlap.second]);
         }
@@ -106,7 +108,9 @@ impl<'p> Made<'p> {
     }
 
     fn by_another_unit(&self, named: &Named<'_>) -> bool {
-        self.units.get(named.path).is_some_and(|units| units.iter().any(|unit| Some(*unit) != named.unit))
+        self.units
+            .get(named.path.as_str())
+            .is_some_and(|units| units.iter().any(|unit| Some(*unit) != named.unit))
     }
 }
 

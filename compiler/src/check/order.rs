@@ -75,12 +75,19 @@ pub(crate) fn smallest_first(waits: &[impl AsRef<[u32]>], barrier: impl Fn(u32) 
     order
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitKind {
+    Needs,
+    After,
+    /// A gate for its units, and what comes after a gate for the gate.
+    Gate,
+}
+
 /// One thing that an item waits for, and where that is written.
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     on: u32,
-    /// `needs`, `after`, or a gate's order.
-    word: &'static str,
+    kind: WaitKind,
     span: Span,
 }
 
@@ -111,7 +118,7 @@ impl Order {
         for (at, item) in order.iter().enumerate() {
             position[*item as usize] = Some(at as u32);
         }
-        Order { units, order, position, data: pick(&|wait| wait.word != "after"), all }
+        Order { units, order, position, data: pick(&|wait| wait.kind != WaitKind::After), all }
     }
 
     /// Units and manuals in canonical order.
@@ -194,7 +201,7 @@ fn acyclic_gates(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Gate
                 .iter()
                 .map(|other| Wait {
                     on: offset + other.0,
-                    word: "needs",
+                    kind: WaitKind::Needs,
                     span: span_of(*other).unwrap_or(gate.id.span),
                 })
                 .collect(),
@@ -220,23 +227,32 @@ fn waits(plan: &Plan, gates: &[Vec<GateIx>], diagnostics: &mut Vec<Diagnostic>) 
         let gate = &plan.gates[unit.gate.0 as usize];
         let span_of =
             |other: GateIx| gate.needs.iter().find(|need| need.value == other).map(|need| need.span);
-        let needs = unit.needs.iter().map(|need| Wait { on: need.value.0, word: "needs", span: need.span });
-        let after =
-            unit.after.iter().map(|after| Wait { on: after.value.0, word: "after", span: after.span });
+        let needs =
+            unit.needs.iter().map(|need| Wait { on: need.value.0, kind: WaitKind::Needs, span: need.span });
+        let after = unit.after.iter().map(|after| Wait {
+            on: after.value.0,
+            kind: WaitKind::After,
+            span: after.span,
+        });
         let barriers = gates[unit.gate.0 as usize].iter().map(|other| Wait {
             on: offset + other.0,
-            word: "gate",
+            kind: WaitKind::Gate,
             span: span_of(*other).unwrap_or(unit.id.span),
         });
         waits.push(needs.chain(after).chain(barriers).collect());
     }
     for (gate, predecessors) in plan.gates.iter().zip(gates) {
-        let barrier = |other: &GateIx| Wait { on: offset + other.0, word: "gate", span: gate.id.span };
+        let barrier =
+            |other: &GateIx| Wait { on: offset + other.0, kind: WaitKind::Gate, span: gate.id.span };
         waits.push(predecessors.iter().map(barrier).collect());
     }
     drop_later_gates(plan, gates, &mut waits, diagnostics);
     for (at, unit) in plan.units.iter().enumerate() {
-        waits[(offset + unit.gate.0) as usize].push(Wait { on: at as u32, word: "gate", span: unit.id.span });
+        waits[(offset + unit.gate.0) as usize].push(Wait {
+            on: at as u32,
+            kind: WaitKind::Gate,
+            span: unit.id.span,
+        });
     }
     waits
 }
@@ -374,11 +390,13 @@ fn cycle_found(plan: &Plan, cycle: &[(u32, Wait)]) -> Diagnostic {
         [(item, _)] => format!("{} waits for itself", name(*item)),
         _ => format!("these wait on each other: {}", path.join(" -> ")),
     };
-    let step = |(item, wait): &(u32, Wait)| match wait.word {
-        "needs" => format!("{} needs {}", name(*item), name(wait.on)),
-        "after" => format!("{} comes after {}", name(*item), name(wait.on)),
-        _ if *item >= units && wait.on < units => format!("{} belongs to {}", name(wait.on), name(*item)),
-        _ => format!("{} comes after {}", name(*item), name(wait.on)),
+    let step = |(item, wait): &(u32, Wait)| match wait.kind {
+        WaitKind::Needs => format!("{} needs {}", name(*item), name(wait.on)),
+        WaitKind::After => format!("{} comes after {}", name(*item), name(wait.on)),
+        WaitKind::Gate if *item >= units && wait.on < units => {
+            format!("{} belongs to {}", name(wait.on), name(*item))
+        }
+        WaitKind::Gate => format!("{} comes after {}", name(*item), name(wait.on)),
     };
     let span = cycle.first().map(|(_, wait)| wait.span);
     let span = span.unwrap_or_else(|| Span::new(crate::source::FileId(0), 0, 0));

@@ -169,7 +169,13 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
         let conflict = Conflict { first, second, path: overlaps[at].path.clone() };
         conflicts.entry((first.0.unit, second.0.unit)).or_insert(conflict);
     }
-    diagnostics.extend(conflicts.values().map(|conflict| conflict_found(context, conflict)));
+    // Of twelve units that all write one file, each but the first gets one finding, not one for each other unit.
+    let mut arguments: BTreeMap<(UnitIx, Span), Vec<Conflict<'_>>> = BTreeMap::new();
+    for ((_, second), conflict) in conflicts {
+        arguments.entry((second, conflict.second.0.span)).or_default().push(conflict);
+    }
+    diagnostics
+        .extend(arguments.values().map(|conflicts| conflict_found(context, &conflicts[0], &conflicts[1..])));
 }
 
 /// For each pattern: is each of its users, in landing order, ordered after the one before it?
@@ -230,7 +236,10 @@ fn neighbours(others: &[Use], user: &Use, mut ask: impl FnMut(Use)) {
         .for_each(|other| ask(*other));
 }
 
-fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>) -> Diagnostic {
+/// More units than this are counted, not named.
+const MOST_NAMED: usize = 4;
+
+fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>, others: &[Conflict<'_>]) -> Diagnostic {
     let Plan { units, .. } = context.plan;
     let (first, second) =
         (&units[conflict.first.0.unit.0 as usize], &units[conflict.second.0.unit.0 as usize]);
@@ -240,6 +249,13 @@ fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>) -> Diagnostic 
     let mut diagnostic = Diagnostic::new("write-conflict", conflict.second.0.span, message)
         .at(format!("`{two}` may write `{}`", conflict.second.1))
         .label(conflict.first.0.span, format!("`{one}` may write `{}`", conflict.first.1));
+    for other in others.iter().take(MOST_NAMED) {
+        let id = &units[other.first.0.unit.0 as usize].id.value;
+        diagnostic = diagnostic.label(other.first.0.span, format!("so may `{id}`: `{}`", other.first.1));
+    }
+    if let Some(more) = others.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        diagnostic = diagnostic.help(format!("the same holds for {more} more units"));
+    }
     let patterns = [conflict.first.1, conflict.second.1];
     if patterns.iter().any(|pattern| pattern.literal().is_none()) {
         diagnostic =
@@ -247,9 +263,9 @@ fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>) -> Diagnostic 
     }
     diagnostic = diagnostic
         .help(format!(
-            "or let a small first unit make what both touch (dependencies, module lines, empty files), and let `{one}` and `{two}` need it"
+            "let a small first unit make what both touch (dependencies, module lines, empty files), and let `{one}` and `{two}` need it"
         ))
-        .help(format!("or put them in order: `after {}` in `{two}`", edit::name(one)));
+        .help(format!("put them in order: `after {}` in `{two}`", edit::name(one)));
     if patterns[0] == patterns[1] && patterns[0].literal().is_some() {
         diagnostic = diagnostic.help("`shared`, for files to which units only add lines, is not there yet");
     }

@@ -81,7 +81,13 @@ pub(crate) fn plan(text: &str) -> Plan {
     plan
 }
 
-fn set(unit: &mut Unit, key: &str, value: &str, index: &std::collections::BTreeMap<&str, u32>, places: &mut Places) {
+fn set(
+    unit: &mut Unit,
+    key: &str,
+    value: &str,
+    index: &std::collections::BTreeMap<&str, u32>,
+    places: &mut Places,
+) {
     let other = || UnitIx(index[value]);
     match key {
         "needs" => unit.needs.push(places.of(other())),

@@ -1,3 +1,7 @@
+//! Each rule on plans of a few lines; order and ownership against the plain way; chains of 100,000 units.
+//!
+//! Does not know KDL: plans come from `testing`.
+
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
@@ -15,7 +19,10 @@ fn only(found: Vec<Diagnostic>) -> Diagnostic {
 }
 
 fn words(diagnostic: &Diagnostic) -> Vec<&str> {
-    std::iter::once(&diagnostic.primary).chain(&diagnostic.labels).map(|label| label.message.as_str()).collect()
+    std::iter::once(&diagnostic.primary)
+        .chain(&diagnostic.labels)
+        .map(|label| label.message.as_str())
+        .collect()
 }
 
 #[test]
@@ -31,7 +38,8 @@ fn a_sound_plan_passes() {
 
 #[test]
 fn a_cycle_is_named_with_each_step() {
-    let cycle = only(found(plan("unit a writes=a needs=b\nunit b writes=b after=c\nunit c writes=c needs=a"), NONE));
+    let cycle =
+        only(found(plan("unit a writes=a needs=b\nunit b writes=b after=c\nunit c writes=c needs=a"), NONE));
     assert_eq!(cycle.rule.name, "dependency-cycle");
     assert_eq!(cycle.message, "these wait on each other: `a` -> `b` -> `c` -> `a`");
     assert_eq!(words(&cycle), ["`a` needs `b`", "`b` comes after `c`", "`c` needs `a`"]);
@@ -80,7 +88,10 @@ fn a_unit_cannot_wait_for_a_later_gate() {
 fn unordered_writers_of_one_path_conflict() {
     let conflict = only(found(plan("unit a writes=src/**\nunit b creates=src/new.rs"), NONE));
     assert_eq!(conflict.rule.name, "write-conflict");
-    assert_eq!(conflict.message, "`a` and `b` may both write `src/new.rs`, and neither comes after the other");
+    assert_eq!(
+        conflict.message,
+        "`a` and `b` may both write `src/new.rs`, and neither comes after the other"
+    );
     assert_eq!(words(&conflict), ["`b` may write `src/new.rs`", "`a` may write `src/**`"]);
     assert!(conflict.help[0].contains("exact paths"));
     assert!(conflict.help[1].contains("small first unit"));
@@ -109,8 +120,10 @@ fn names_that_differ_in_case_alone_are_one_file() {
 }
 
 #[test]
-fn one_conflict_a_pair_of_units() {
+fn one_conflict_an_argument() {
     assert_eq!(rules("unit a writes=x,y,src/*\nunit b writes=x,y,src/b", NONE), ["write-conflict"]);
+    let all = "unit a writes=x\nunit b writes=x\nunit c writes=x\nunit d writes=x";
+    assert_eq!(rules(all, NONE), ["write-conflict"; 3], "one a unit, not one a pair");
     let three = "unit a writes=x\nunit b writes=x\nunit c writes=x after=b";
     assert_eq!(rules(three, NONE), ["write-conflict", "write-conflict"]);
 }
@@ -124,10 +137,15 @@ fn inputs_come_from_needed_units_or_earlier_gates() {
         (format!("gate g\nunit w writes=docs/a\ngate h\nunit r writes=r {input}"), None),
         (format!("unit w writes=docs/a\nunit r writes=r {input}"), Some("input-without-edge")),
         (format!("unit w writes=docs/a\nunit r writes=r after=w {input}"), Some("input-without-edge")),
-        (format!("unit w writes=docs/a\nunit m writes=m after=w\nunit r writes=r needs=m {input}"),
-            Some("input-without-edge")),
+        (
+            format!("unit w writes=docs/a\nunit m writes=m after=w\nunit r writes=r needs=m {input}"),
+            Some("input-without-edge"),
+        ),
         (format!("unit r writes=r {input}\nunit w writes=docs/a after=r"), Some("input-written-later")),
-        (format!("gate g\nunit r writes=r {input}\ngate h\nunit w writes=docs/a"), Some("input-written-later")),
+        (
+            format!("gate g\nunit r writes=r {input}\ngate h\nunit w writes=docs/a"),
+            Some("input-written-later"),
+        ),
     ] {
         let found = rules(&text, NONE);
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{text}");
@@ -170,8 +188,17 @@ fn one_finding_an_argument() {
 
 #[test]
 fn protected_paths_have_no_writer() {
-    for scope in ["tests/**", "tests/acceptance/a.rs", "**", "loop.kdl", "plans/f.loop.kdl", "plans/*", ".git/config",
-        "sub/.git", "LOOP.kdl"] {
+    for scope in [
+        "tests/**",
+        "tests/acceptance/a.rs",
+        "**",
+        "loop.kdl",
+        "plans/f.loop.kdl",
+        "plans/*",
+        ".git/config",
+        "sub/.git",
+        "LOOP.kdl",
+    ] {
         let text = format!("protect tests/acceptance/**\nunit a writes={scope}");
         assert_eq!(rules(&text, NONE), ["protected-write"], "{scope}");
     }
@@ -199,12 +226,23 @@ fn named_files_exist_or_are_made() {
     assert_eq!(rules(text, NONE), ["missing-file"; 3]);
     let files = &[("specs/a.md", ""), ("docs/b.md", ""), ("RULES.md", "")];
     assert_eq!(rules(text, files), [] as [&str; 0]);
-    assert_eq!(rules("unit a creates=specs/a.md\nunit b needs=a writes=b inputs=specs/a.md", NONE), [] as [&str; 0]);
-    assert_eq!(rules("unit a creates=specs/*\nunit b needs=a writes=b ref=specs/a.md", NONE), [] as [&str; 0]);
+    assert_eq!(
+        rules("unit a creates=specs/a.md\nunit b needs=a writes=b inputs=specs/a.md", NONE),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        rules("unit a creates=specs/*\nunit b needs=a writes=b ref=specs/a.md", NONE),
+        [] as [&str; 0]
+    );
     assert_eq!(rules("unit a writes=a inputs=specs", &[("specs/a.md", "")]), [] as [&str; 0]);
     assert_eq!(rules("unit a writes=a ref=specs", &[("specs/a.md", "")]), ["missing-file"]);
     assert_eq!(rules("unit a writes=a inputs=!specs/none.md", NONE), [] as [&str; 0]);
     assert_eq!(rules("unit a creates=a inputs=a", NONE), [] as [&str; 0], "own writes are no inputs");
+    assert_eq!(
+        rules("unit a creates=a ref=a", NONE),
+        ["missing-file"],
+        "it is not there when the unit begins"
+    );
 }
 
 #[test]
@@ -332,7 +370,8 @@ fn a_cycle_of_100_000_units_is_found() {
 
 /// Units with random edges to earlier ones, in two gates, each writing and reading some of few paths.
 fn small_plan() -> impl Strategy<Value = String> {
-    let unit = (prop::collection::vec((0usize..8, any::<bool>()), 0..3), 0usize..4, prop::option::of(0usize..4));
+    let unit =
+        (prop::collection::vec((0usize..8, any::<bool>()), 0..3), 0usize..4, prop::option::of(0usize..4));
     (prop::collection::vec(unit, 2..8), 0usize..8).prop_map(|(units, split)| {
         let paths = ["x", "d/**", "d/y", "d/z"];
         let mut text = String::from("gate g\n");
@@ -342,7 +381,8 @@ fn small_plan() -> impl Strategy<Value = String> {
             }
             write!(text, "unit u{at} writes={}", paths[*writes]).expect("writing to a string");
             for (to, needs) in edges.iter().filter(|(to, _)| *to < at) {
-                write!(text, " {}=u{to}", if *needs { "needs" } else { "after" }).expect("writing to a string");
+                write!(text, " {}=u{to}", if *needs { "needs" } else { "after" })
+                    .expect("writing to a string");
             }
             if let Some(reads) = reads {
                 write!(text, " inputs={}", ["x", "d/*", "d/y", "d/z"][*reads]).expect("writing to a string");

@@ -2,6 +2,7 @@
 //!
 //! Does not know how a mistake is found, nor on which terminal it is shown.
 
+pub mod pages;
 mod reference;
 pub mod render;
 mod rules;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{FAMILIES, RULES, Rule};
+use super::{FAMILIES, RULES, Rule, pages};
 
 /// The formats of `loopc check`, and every rule with its page and examples, in Markdown.
 pub fn reference() -> String {
@@ -26,7 +26,13 @@ pub fn reference() -> String {
         }
         for rule in &rules {
             let _ = writeln!(out, "\n### {} {}\n", rule.code, rule.name);
-            let _ = writeln!(out, "{}\n\nBreaks it:\n", rule.explanation.trim_end());
+            let _ = writeln!(out, "{}\n", rule.explanation.trim_end());
+            for (path, content) in pages::files(rule) {
+                if let Ok(text) = std::str::from_utf8(content) {
+                    let _ = writeln!(out, "With `{path}`:\n\n```text\n{}\n```\n", text.trim_end());
+                }
+            }
+            let _ = writeln!(out, "Breaks it:\n");
             let _ = writeln!(out, "```kdl\n{}\n```\n\nKeeps it:\n", rule.bad.trim_end());
             let _ = writeln!(out, "```kdl\n{}\n```", rule.good.trim_end());
         }

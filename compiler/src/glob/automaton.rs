@@ -237,6 +237,13 @@ const MOST_STATES: usize = 20_000;
 ///
 /// Searches the product of two automata; of the excluded ones, all positions are followed at once.
 pub(super) fn common_path(a: &Pattern, b: &Pattern, excluded: &[&Pattern], fold: Fold) -> Option<String> {
+    if let (Some(one), Some(two), []) = (a.literal(), b.literal(), excluded) {
+        // By far the most frequent case needs no search.
+        let deeper = if one.chars().count() >= two.chars().count() { one } else { two };
+        let folded = |text: &str| text.chars().map(|c| fold.char(c)).collect::<String>();
+        let (top, path) = (folded(if deeper == one { two } else { one }), folded(deeper));
+        return covers(&top, &path).then(|| deeper.to_owned());
+    }
     let excluded: Vec<&[Token]> =
         excluded.iter().flat_map(|pattern| pattern.alternatives.iter().map(Vec::as_slice)).collect();
     let all = a.alternatives.iter().chain(&b.alternatives).map(Vec::as_slice).chain(excluded.iter().copied());
@@ -281,7 +288,7 @@ fn alphabet<'t>(all: impl Iterator<Item = &'t [Token]>, fold: Fold) -> Vec<char>
         edges.extend(variants.iter().filter_map(|c| after(*c)).chain(variants.iter().copied()));
     }
     let usual = "xyzabcdefghijklmnopqrstuvw0123456789_".chars();
-    let strange = ('\u{2600}'..='\u{26ff}').filter(|_| true);
+    let strange = '\u{2600}'..='\u{26ff}';
     let fresh = usual.chain(strange).find(|c| !spelt.contains(c) && !edges.contains(c));
     let mut letters: Vec<char> = Vec::new();
     edges.sort_by_key(|c| (!c.is_alphanumeric(), *c));
@@ -307,6 +314,21 @@ fn has_extension(tokens: &[Token], end: usize) -> bool {
     let letters = |token: &Token| matches!(token, Token::Char(c) if c.is_alphanumeric());
     let begins = matches!(part.get(dot + 1), Some(Token::Char(c)) if c.is_alphabetic());
     dot > 0 && begins && part[dot + 1..].iter().all(letters)
+}
+
+/// What the one path of a match ends with, if the pattern names files by their extension and spells no directory
+/// like one. Two such patterns have nothing below each other: they meet only at a path that ends with both texts.
+pub(super) fn file_suffix(tokens: &[Token], fold: Fold) -> Option<String> {
+    let directories = (0..tokens.len()).filter(|at| tokens[*at] == Token::Separator);
+    if !has_extension(tokens, tokens.len()) || directories.into_iter().any(|at| has_extension(tokens, at)) {
+        return None;
+    }
+    let spelt = tokens
+        .iter()
+        .rev()
+        .map_while(|token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None });
+    let reversed: Vec<char> = spelt.collect();
+    Some(reversed.into_iter().rev().collect())
 }
 
 struct Product<'p> {
@@ -386,7 +408,8 @@ impl Product<'_> {
         let spelt = |tokens: &[Token], at: usize| {
             tokens.get(at) == Some(&Token::Separator) && has_extension(tokens, at)
         };
-        (file(self.left, left) && !spelt(self.right, right)) || (file(self.right, right) && !spelt(self.left, left))
+        (file(self.left, left) && !spelt(self.right, right))
+            || (file(self.right, right) && !spelt(self.left, left))
     }
 
     /// The characters worth trying: a spelt character leaves no choice.

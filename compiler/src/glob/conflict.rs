@@ -5,7 +5,7 @@
 //! Every path that a pattern covers begins with the text before its first wildcard. Two patterns can overlap only
 //! if one of these texts begins with the other; sorted, those lie on a stack.
 
-use super::automaton::{Fold, prefix};
+use super::automaton::{Fold, file_suffix, prefix};
 use super::{Pattern, overlap};
 
 /// Two patterns, by their index, and a path that both cover.
@@ -33,13 +33,27 @@ pub fn overlapping_between(left: &[&Pattern], right: &[&Pattern]) -> Vec<Overlap
 
 struct Entry {
     key: String,
+    /// Tells most patterns with a wildcard in front, such as `**/a.rs` and `**/b.rs`, apart.
+    suffix: Option<String>,
     side: usize,
     index: usize,
 }
 
 fn keys(pattern: &Pattern, side: usize, index: usize) -> impl Iterator<Item = Entry> {
     let tokens = pattern.alternatives.iter();
-    tokens.map(move |tokens| Entry { key: prefix(tokens, Fold::Case), side, index })
+    tokens.map(move |tokens| Entry {
+        key: prefix(tokens, Fold::Case),
+        suffix: file_suffix(tokens, Fold::Case),
+        side,
+        index,
+    })
+}
+
+fn suffixes_meet(a: &Entry, b: &Entry) -> bool {
+    match (&a.suffix, &b.suffix) {
+        (Some(a), Some(b)) => a.ends_with(b.as_str()) || b.ends_with(a.as_str()),
+        _ => true,
+    }
 }
 
 /// Pairs of which one key begins with the other, as (left, right) if `across`.
@@ -52,7 +66,7 @@ fn near(mut entries: Vec<Entry>, across: bool) -> Vec<(usize, usize)> {
             while stack.pop_if(|top| !entry.key.starts_with(&top.key)).is_some() {}
         }
         let others = if across { &stacks[1 - entry.side] } else { &stacks[entry.side] };
-        for other in others {
+        for other in others.iter().filter(|other| suffixes_meet(entry, other)) {
             pairs.push(if entry.side == 0 { (entry.index, other.index) } else { (other.index, entry.index) });
         }
         stacks[entry.side].push(entry);

@@ -5,6 +5,8 @@
 //! A value is walked once by a function here and told to a [`Manifest`]. One sink encodes for BLAKE3, another
 //! writes the lines that `loop why` shows ([`super::explain`]); what is hashed and what is shown cannot differ.
 
+use std::collections::BTreeSet;
+
 use super::explain::Explanation;
 use super::node::*;
 
@@ -619,9 +621,9 @@ fn walk_closure(m: &mut impl Manifest, graph: &Graph, gate: &str) {
         m.flag(8, "human-approval", node.policy.human_approval);
         m.end();
     }
-    let used =
-        |id: &str| nodes.iter().any(|node| node.policy.verify.iter().any(|verify| verify.verifier == id));
-    for verifier in graph.verifiers.iter().filter(|verifier| used(&verifier.id)) {
+    let used: BTreeSet<&str> =
+        nodes.iter().flat_map(|node| &node.policy.verify).map(|verify| verify.verifier.as_str()).collect();
+    for verifier in graph.verifiers.iter().filter(|verifier| used.contains(verifier.id.as_str())) {
         m.begin(3, "verifier");
         walk_verifier(m, verifier);
         m.end();

@@ -7,6 +7,8 @@ mod encode;
 pub mod explain;
 pub mod hash;
 pub mod node;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 pub use build::build;

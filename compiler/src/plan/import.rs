@@ -282,6 +282,9 @@ impl Loader<'_> {
 
     fn report_cycle(&mut self, steps: &[(FileIx, usize)]) {
         let name = |file: FileIx| self.files[file].path.as_str();
+        // However it was come upon, a circle is told from the file whose path sorts first: then it is one finding.
+        let begin = (0..steps.len()).min_by_key(|at| name(steps[*at].0)).unwrap_or(0);
+        let steps: Vec<(FileIx, usize)> = steps[begin..].iter().chain(&steps[..begin]).copied().collect();
         let Some(((last, import), before)) = steps.split_last() else { return };
         let first = steps[0].0;
         let mut path: Vec<&str> = steps.iter().map(|(file, _)| name(*file)).collect();

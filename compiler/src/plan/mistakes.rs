@@ -79,53 +79,15 @@ impl Reader<'_> {
     ) -> Option<&'static NodeSpec> {
         let node = self.document.node(id);
         let (name, span) = (&*node.name, node.name_span);
-        let trimmed = name.trim_end_matches([':', ',']);
-        if trimmed.len() < name.len()
-            && let Some(meant) = spec.child(trimmed)
-        {
-            let mark = &name[trimmed.len()..];
-            self.diagnostics.push(
-                Diagnostic::new(
-                    "punctuation-in-name",
-                    span,
-                    format!("the `{mark}` became part of the node's name"),
-                )
-                .at(format!("this node is called `{name}`"))
-                .help("KDL has no mark between a node's name and its values")
-                .replace(
-                    span,
-                    trimmed,
-                    format!("replace with `{trimmed}`"),
-                    Applicability::Safe,
-                ),
-            );
-            return Some(meant);
-        }
-        if let Some((front, back)) = name.split_once(':')
-            && let Some(meant) = spec.child(front)
-        {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    "punctuation-in-name",
-                    span,
-                    "the colon and what follows became part of the node's name",
-                )
-                .at(format!("this node is called `{name}`"))
-                .help("a space stands between a node's name and its values")
-                .replace(
-                    span,
-                    format!("{} {back}", meant.name),
-                    "write a space",
-                    Applicability::Safe,
-                ),
-            );
-            return None;
+        if let Some((found, meant)) = swallowed_in_node_name(name, span, spec) {
+            self.diagnostics.push(found);
+            return meant;
         }
         let found = Diagnostic::new("unknown-node", span, format!("{} takes no node `{name}`", called(spec)))
             .at("no such node may stand here");
         let lower = name.to_lowercase();
-        let neighbour = NEIGHBOURS.iter().find(|neighbour| neighbour.word == lower && neighbour.fits(spec));
-        if let Some(neighbour) = neighbour {
+        let neighbour = NEIGHBOURS.iter().find(|neighbour| neighbour.word == lower);
+        if let Some(neighbour) = neighbour.filter(|neighbour| neighbour.fits(spec)) {
             let meant = neighbour.instead.iter().find_map(|instead| spec.child(instead));
             let found = found.help(neighbour.help);
             self.diagnostics.push(match meant {
@@ -147,18 +109,14 @@ impl Reader<'_> {
             )));
             return None;
         }
-        let elsewhere = schema::parents_of(name);
-        if !elsewhere.is_empty() {
-            let places: Vec<String> = elsewhere
-                .iter()
-                .map(
-                    |place| {
-                        if place.contains([' ', '.']) { (*place).to_owned() } else { format!("`{place}`") }
-                    },
-                )
-                .collect();
-            let help = format!("`{name}` stands in {}", places.join(", "));
-            self.diagnostics.push(Diagnostic { message: misplaced(name, spec), ..found }.help(help));
+        if let Some(place) = place_of(name) {
+            self.diagnostics.push(Diagnostic { message: misplaced(name, spec), ..found }.help(place));
+            return None;
+        }
+        if let Some(neighbour) = neighbour
+            && let Some(place) = neighbour.instead.first().and_then(|instead| place_of(instead))
+        {
+            self.diagnostics.push(found.help(neighbour.help).help(place));
             return None;
         }
         let meant = did_you_mean(name, spec.children.iter().map(|child| child.name))
@@ -382,13 +340,58 @@ impl Reader<'_> {
 }
 
 impl Neighbour {
-    /// Does it make sense to offer this in the node?
+    /// Can what it stands for be written in the node?
     fn fits(&self, spec: &NodeSpec) -> bool {
         match self.instead {
             [] => matches!(spec.name, "unit" | "gate" | "feature" | "manual" | "project"),
             instead => instead.iter().any(|name| spec.child(name).is_some() || spec.property(name).is_some()),
         }
     }
+}
+
+/// `needs: a` and `needs:a`: the finding, and the node that was meant if its values stand where they should.
+fn swallowed_in_node_name(
+    name: &str,
+    span: Span,
+    spec: &'static NodeSpec,
+) -> Option<(Diagnostic, Option<&'static NodeSpec>)> {
+    let trimmed = name.trim_end_matches([':', ',']);
+    if trimmed.len() < name.len()
+        && let Some(meant) = spec.child(trimmed)
+    {
+        let mark = &name[trimmed.len()..];
+        let found = Diagnostic::new(
+            "punctuation-in-name",
+            span,
+            format!("the `{mark}` became part of the node's name"),
+        )
+        .at(format!("this node is called `{name}`"))
+        .help("KDL has no mark between a node's name and its values")
+        .replace(span, trimmed, format!("replace with `{trimmed}`"), Applicability::Safe);
+        return Some((found, Some(meant)));
+    }
+    let (front, back) = name.split_once(':')?;
+    let meant = spec.child(front)?;
+    let found = Diagnostic::new(
+        "punctuation-in-name",
+        span,
+        "the colon and what follows became part of the node's name",
+    )
+    .at(format!("this node is called `{name}`"))
+    .help("a space stands between a node's name and its values")
+    .replace(span, format!("{} {back}", meant.name), "write a space", Applicability::Safe);
+    Some((found, None))
+}
+
+/// "`goal` stands in `unit`, `gate`", if there is such a node.
+fn place_of(name: &str) -> Option<String> {
+    let parents = schema::parents_of(name);
+    let quoted = |place: &&str| match place.contains([' ', '.']) {
+        true => (*place).to_owned(),
+        false => format!("`{place}`"),
+    };
+    let places = parents.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    (!parents.is_empty()).then(|| format!("`{name}` stands in {places}"))
 }
 
 fn misplaced(name: &str, spec: &NodeSpec) -> String {

@@ -14,12 +14,12 @@ pub(crate) struct Names<T> {
     /// What a name of it is called: "unit".
     what: &'static str,
     map: BTreeMap<String, (Option<T>, Span)>,
-    /// Searches for a near name that are left: each looks at the whole table, so that a plan in which every name is
-    /// wrong must not cost the square of its size.
-    searches: u32,
+    /// How many names may still be looked at for a near one: a plan in which every name is wrong must not cost the
+    /// square of its size.
+    comparisons: usize,
 }
 
-const SEARCHES: u32 = 100;
+const COMPARISONS: usize = 200_000;
 
 /// What a table says about a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum Lookup<T> {
 
 impl<T: Copy> Names<T> {
     pub(crate) fn new(what: &'static str) -> Names<T> {
-        Names { what, map: BTreeMap::new(), searches: SEARCHES }
+        Names { what, map: BTreeMap::new(), comparisons: COMPARISONS }
     }
 
     /// Adds a name. If it is taken, the first one stays and the clash is returned.
@@ -69,10 +69,8 @@ impl<T: Copy> Names<T> {
 
     /// Adds the nearest known name, its place, and the edit that puts it in.
     pub(crate) fn suggest(&mut self, found: Diagnostic, name: &str, span: Span) -> Diagnostic {
-        if self.searches == 0 {
-            return found;
-        }
-        self.searches -= 1;
+        let Some(left) = self.comparisons.checked_sub(self.map.len()) else { return found };
+        self.comparisons = left;
         // A distance is never less than the difference of the lengths.
         let near_in_length = self.map.keys().filter(|known| known.len().abs_diff(name.len()) <= 3);
         match did_you_mean(name, near_in_length.map(String::as_str)) {
@@ -80,7 +78,7 @@ impl<T: Copy> Names<T> {
                 let at = self.map[near].1;
                 found
                     .label(at, format!("`{near}` is defined here"))
-                    .help(format!("a {} with a similar name exists: `{near}`", self.what))
+                    .help(format!("{} with a similar name exists: `{near}`", with_article(self.what)))
                     .replace(
                         span,
                         values::spell(near),
@@ -93,9 +91,15 @@ impl<T: Copy> Names<T> {
     }
 }
 
+/// `an agent`, `a unit`.
+fn with_article(what: &str) -> String {
+    let article = if what.starts_with('a') { "an" } else { "a" };
+    format!("{article} {what}")
+}
+
 /// The finding that two things have one name.
 pub(crate) fn duplicate(what: &str, name: &str, first: Span, second: Span) -> Diagnostic {
-    Diagnostic::new("duplicate-id", second, format!("a {what} called `{name}` exists already"))
+    Diagnostic::new("duplicate-id", second, format!("{} called `{name}` exists already", with_article(what)))
         .at("the same name again")
         .label(first, format!("`{name}` is first defined here"))
         .help("give one of them another name")

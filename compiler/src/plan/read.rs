@@ -37,7 +37,7 @@ impl File {
         root: &'static NodeSpec,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> File {
-        let specs = Reader { source, document: &document, diagnostics }.read(root);
+        let specs = Reader { source, document: &document, diagnostics, in_broken: false }.read(root);
         File { path: source.path.clone(), document, specs }
     }
 
@@ -163,6 +163,8 @@ pub(super) struct Reader<'r> {
     pub(super) source: &'r SourceFile,
     pub(super) document: &'r Document,
     pub(super) diagnostics: &'r mut Vec<Diagnostic>,
+    /// A syntax error lies in the node that is looked at: a value that cannot be right may be its doing.
+    pub(super) in_broken: bool,
 }
 
 impl<'r> Reader<'r> {
@@ -239,6 +241,7 @@ impl<'r> Reader<'r> {
     fn node(&mut self, id: NodeId, spec: &'static NodeSpec) {
         let document = self.document;
         let node = document.node(id);
+        self.in_broken = node.broken;
         if let Some(ty) = &node.ty {
             let found = no_annotations(ty.span);
             let open = self.source.text[..node.name_span.start as usize].rfind('(');
@@ -443,6 +446,7 @@ impl<'r> Reader<'r> {
                     _ => found.replace(span, quoted, "quote it", Applicability::Safe),
                 });
             }
+            (Value::Bool(_) | Value::Null, _) if self.in_broken => return None,
             (Value::Bool(_), _) => {
                 let found = wrong(span, place, expected, "a boolean");
                 return Some(

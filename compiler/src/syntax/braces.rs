@@ -36,11 +36,13 @@ pub(super) fn balance(mut tokens: Vec<Token>, mistakes: &mut Mistakes<'_>) -> Ve
     if is_balanced(&tokens) {
         return tokens;
     }
-    // Both readings pair the braces; the one by indentation is nearer to what the author meant, unless the file's
-    // indentation means nothing: then it sees more mistakes than there are.
+    // Both readings pair the braces; the one by indentation is nearer to what the author meant. It sees a missing and a
+    // surplus brace where counting sees none, so it may see more mistakes, but not without reason: a file whose lines
+    // are indented at random would show it many.
     let plain = by_counting(&tokens);
-    let indented = by_indentation(&tokens, mistakes.text);
-    let mut repairs = if indented.len() <= plain.len() { indented } else { plain };
+    let (indented, fitting) = by_indentation(&tokens, mistakes.text);
+    let trusted = indented.len() <= plain.len() + fitting;
+    let mut repairs = if trusted { indented } else { plain };
     report(&tokens, &repairs, mistakes);
 
     // Insertions in one pass; at one place they keep their order (inner blocks end first).
@@ -125,6 +127,8 @@ struct Reading {
     /// How many open blocks have each indentation.
     open_at: Vec<u32>,
     repairs: Vec<Repair>,
+    /// Blocks whose `}` stands under the line of their `{`, with deeper lines between: the author indents.
+    fitting: usize,
 }
 
 impl Reading {
@@ -146,8 +150,10 @@ impl Reading {
     }
 }
 
-fn by_indentation(tokens: &[Token], text: &str) -> Vec<Repair> {
-    let mut reading = Reading { blocks: Vec::new(), open_at: vec![0; DEEPEST + 1], repairs: Vec::new() };
+/// Also how many blocks are indented as one expects.
+fn by_indentation(tokens: &[Token], text: &str) -> (Vec<Repair>, usize) {
+    let mut reading =
+        Reading { blocks: Vec::new(), open_at: vec![0; DEEPEST + 1], repairs: Vec::new(), fitting: 0 };
     let mut line = 0;
     let mut indentation = 0;
     let mut first_on_line = true;
@@ -222,7 +228,7 @@ fn by_indentation(tokens: &[Token], text: &str) -> Vec<Repair> {
     while !reading.blocks.is_empty() {
         reading.close_before(tokens.len() - 1);
     }
-    reading.repairs
+    (reading.repairs, reading.fitting)
 }
 
 /// A `}` at `at`, on a line indented by `indentation`.
@@ -242,7 +248,12 @@ fn close(reading: &mut Reading, at: usize, indentation: usize, begins_line: bool
         // It stands among the lines of the block, not at its end.
         return reading.repairs.push(Repair { at, kind: RepairKind::Surplus { suspect } });
     }
-    reading.pop();
+    let fits = |block: Block| {
+        block.indentation == indentation && block.inner.is_some_and(|inner| inner > indentation)
+    };
+    if reading.pop().is_some_and(|block| begins_line && fits(block)) {
+        reading.fitting += 1;
+    }
 }
 
 // ---- telling ----

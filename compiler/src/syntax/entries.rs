@@ -42,7 +42,7 @@ impl Parser<'_> {
             let end = self.last_end;
             self.skip_node_space();
             if !self.at_value() {
-                if good {
+                if good && !node.loose_paren {
                     let found = self
                         .mistakes
                         .error(start, end, "a type annotation must be followed by its value")

@@ -57,7 +57,7 @@ pub(super) struct Token {
 
 /// How a byte counts for the lexer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Word,
     Space,
     Newline,
@@ -108,7 +108,7 @@ const CLASSES: [Class; 256] = {
     table
 };
 
-fn class(byte: u8) -> Class {
+pub(super) fn class(byte: u8) -> Class {
     CLASSES[byte as usize]
 }
 
@@ -136,13 +136,10 @@ pub(super) fn is_disallowed(c: char) -> bool {
 
 /// A search for the end of a comment or string that finds none costs the rest of the file. After this many such failures
 /// the file is known to be badly broken, and the lexer stops searching far, so that its time stays proportional to the file.
-const FAILED_SEARCHES: u32 = 8;
+pub(super) const FAILED_SEARCHES: u32 = 8;
 
 /// Forbidden characters told one by one; a file with more of them is not text.
 const FORBIDDEN_TOLD: u32 = 10;
-
-/// How far a closing quote is looked for beyond the line of its opening quote.
-const QUOTE_SEARCH: usize = 4096;
 
 pub(super) fn lex<'t>(text: &'t str, mistakes: &mut Mistakes<'t>) -> Vec<Token> {
     let mut lexer = Lexer {
@@ -167,13 +164,13 @@ pub(super) fn lex<'t>(text: &'t str, mistakes: &mut Mistakes<'t>) -> Vec<Token> 
     lexer.tokens
 }
 
-struct Lexer<'t, 'm> {
-    text: &'t str,
-    bytes: &'t [u8],
-    at: usize,
+pub(super) struct Lexer<'t, 'm> {
+    pub(super) text: &'t str,
+    pub(super) bytes: &'t [u8],
+    pub(super) at: usize,
     tokens: Vec<Token>,
-    mistakes: &'m mut Mistakes<'t>,
-    failed_searches: u32,
+    pub(super) mistakes: &'m mut Mistakes<'t>,
+    pub(super) failed_searches: u32,
     forbidden: u32,
     /// Where the last `*/` of the file begins, once somebody asked; the file's length if there is none.
     last_comment_close: Option<usize>,
@@ -182,7 +179,7 @@ struct Lexer<'t, 'm> {
 }
 
 impl Lexer<'_, '_> {
-    fn byte(&self, at: usize) -> u8 {
+    pub(super) fn byte(&self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }
 
@@ -195,7 +192,7 @@ impl Lexer<'_, '_> {
         self.push(kind, end, false, false, false);
     }
 
-    fn push(&mut self, kind: Kind, end: usize, escaped: bool, flawed: bool, open: bool) {
+    pub(super) fn push(&mut self, kind: Kind, end: usize, escaped: bool, flawed: bool, open: bool) {
         self.tokens.push(Token { start: self.at as u32, kind, escaped, flawed, open });
         self.at = end;
     }
@@ -261,7 +258,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Length of the line break at `at`; 0 if there is none. CR LF is one line break.
-    fn newline_len(&self, at: usize) -> usize {
+    pub(super) fn newline_len(&self, at: usize) -> usize {
         match self.byte(at) {
             b'\r' if self.byte(at + 1) == b'\n' => 2,
             b'\n' | b'\r' | 0x0B | 0x0C => 1,
@@ -272,7 +269,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Length of the space or line break at `at`; 0 if there is none.
-    fn blank_len(&self, at: usize) -> usize {
+    pub(super) fn blank_len(&self, at: usize) -> usize {
         match self.byte(at) {
             b' ' | b'\t' => 1,
             0xC2 | 0xE1 | 0xE2 | 0xE3 => match self.char_at(at) {
@@ -284,7 +281,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Where the line that holds `at` ends, before its line break.
-    fn line_end(&self, mut at: usize) -> usize {
+    pub(super) fn line_end(&self, mut at: usize) -> usize {
         while at < self.bytes.len() {
             match class(self.bytes[at]) {
                 Class::Newline => break,
@@ -296,7 +293,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Where the line that holds `at` begins.
-    fn line_start(&mut self, at: usize) -> usize {
+    pub(super) fn line_start(&mut self, at: usize) -> usize {
         let (seen, start) = self.known_line;
         let from = if at >= seen { seen } else { 0 };
         let found = self.bytes[from..at].iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
@@ -306,7 +303,7 @@ impl Lexer<'_, '_> {
     }
 
     /// How far the line that begins at `at` is indented.
-    fn indentation(&self, at: usize) -> usize {
+    pub(super) fn indentation(&self, at: usize) -> usize {
         self.bytes[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
     }
 
@@ -448,7 +445,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Reports the characters of a range that no KDL file may have. True if there are any.
-    fn check_forbidden(&mut self, start: usize, end: usize, in_text: bool) -> bool {
+    pub(super) fn check_forbidden(&mut self, start: usize, end: usize, in_text: bool) -> bool {
         let mut at = start;
         let mut any = false;
         while at < end {
@@ -582,257 +579,5 @@ impl Lexer<'_, '_> {
                 return None;
             }
         }
-    }
-
-    // ---- strings ----
-
-    /// A string whose opening quotes follow `hashes` number signs at `self.at`.
-    fn string(&mut self, hashes: usize) {
-        let quote = self.at + hashes;
-        if self.bytes[quote..].starts_with(b"\"\"\"") {
-            self.multiline_string(hashes);
-        } else {
-            self.one_line_string(hashes);
-        }
-    }
-
-    /// True if `hashes` number signs stand at `at`.
-    fn hashes_at(&self, at: usize, hashes: usize) -> bool {
-        hashes == 0 || self.bytes.get(at..at + hashes).is_some_and(|run| run.iter().all(|byte| *byte == b'#'))
-    }
-
-    /// Past the backslash at `at` and what it escapes.
-    fn past_escape(&self, at: usize) -> usize {
-        let mut end = at + 1;
-        let mut blank = self.blank_len(end);
-        if blank == 0 {
-            return if matches!(self.byte(end), b'"' | b'\\') { end + 1 } else { end };
-        }
-        while blank > 0 {
-            end += blank;
-            blank = self.blank_len(end);
-        }
-        end
-    }
-
-    fn one_line_string(&mut self, hashes: usize) {
-        let start = self.at;
-        let kind = if hashes > 0 { Kind::Raw } else { Kind::Quoted };
-        let mut at = start + hashes + 1;
-        let mut escaped = false;
-        let mut forbidden = false;
-        while at < self.bytes.len() {
-            match class(self.bytes[at]) {
-                Class::Quote if self.hashes_at(at + 1, hashes) => {
-                    let end = at + 1 + hashes;
-                    let flawed = forbidden && self.check_forbidden(start, end, true);
-                    return self.push(kind, end, escaped, flawed, false);
-                }
-                Class::Backslash if hashes == 0 => {
-                    escaped = true;
-                    at = self.past_escape(at);
-                }
-                Class::Newline => break,
-                Class::Lead if self.newline_len(at) > 0 => break,
-                Class::Control | Class::Lead => {
-                    forbidden = true;
-                    at += 1;
-                }
-                _ => at += 1,
-            }
-        }
-        self.unclosed_string(kind, hashes, at, escaped);
-    }
-
-    /// A string that begins at `self.at` and has no closing quote before `line_end`.
-    fn unclosed_string(&mut self, kind: Kind, hashes: usize, line_end: usize, escaped: bool) {
-        let start = self.at;
-        let quote = start + hashes;
-        let closing = if hashes > 0 { format!("\"{}", "#".repeat(hashes.min(8))) } else { "\"".to_owned() };
-        if let Some(end) = (hashes == 0).then(|| self.closing_quote_on_a_later_line(line_end)).flatten() {
-            let found = self
-                .mistakes
-                .error(start, end, "a string in single quotation marks must end on its line")
-                .help("for text of several lines write `\"\"\"` at the end of the line, the text on lines of its own, and `\"\"\"` alone on the last line");
-            self.mistakes.add_about_quotes(found);
-            self.check_forbidden(start, end, true);
-            return self.push(kind, end, true, true, false);
-        }
-        let end = self.without_trailing_punctuation(quote + 1, line_end);
-        let span = self.mistakes.span(end, end);
-        let found = self
-            .mistakes
-            .error(start, quote + 1, "this string has no closing quote")
-            .at("it begins here")
-            .help(format!("write `{closing}` where the text ends"))
-            .replace(span, closing, "close the string at the end of the line", Applicability::Unsafe);
-        self.mistakes.add_about_quotes(found);
-        self.check_forbidden(start, end, true);
-        self.push(kind, end, escaped, true, true);
-    }
-
-    /// Where an unclosed string of the line most likely ends: braces and semicolons that stand apart at the line's end
-    /// are the node's, not the text's.
-    fn without_trailing_punctuation(&self, from: usize, line_end: usize) -> usize {
-        let mut end = line_end;
-        loop {
-            let before = self.bytes[from..end].iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
-            let Some(last) = before.map(|at| from + at) else { return from };
-            let apart = last == from || matches!(self.bytes[last - 1], b' ' | b'\t' | b';' | b'{' | b'}');
-            match self.bytes[last] {
-                b'{' | b'}' if apart => end = last,
-                b';' => end = last,
-                _ => return last + 1,
-            }
-        }
-    }
-
-    /// The end of a string that goes on past its line, if a quote on one of the next lines looks like a closing one:
-    /// opening quotes follow a space or `=`, closing ones follow text.
-    fn closing_quote_on_a_later_line(&self, from: usize) -> Option<usize> {
-        let window = &self.bytes[from..(from + QUOTE_SEARCH).min(self.bytes.len())];
-        let at = from + window.iter().position(|byte| *byte == b'"')?;
-        let before = self.bytes[at - 1];
-        let line = self.text[from..at].rsplit(is_newline).next().unwrap_or("");
-        let alone = line.chars().all(is_space);
-        let closes = alone || !matches!(before, b' ' | b'\t' | b'=' | b'(' | b'#' | b'\\');
-        let after = self.byte(at + 1);
-        let ends = at + 1 == self.bytes.len()
-            || matches!(after, b' ' | b'\t' | b';' | b'{' | b'}')
-            || self.newline_len(at + 1) > 0;
-        (closes && ends).then_some(at + 1)
-    }
-
-    fn multiline_string(&mut self, hashes: usize) {
-        let start = self.at;
-        let kind = if hashes > 0 { Kind::RawMultiline } else { Kind::Multiline };
-        let body = start + hashes + 3;
-        let (close, escaped) = self.closing_quotes(body, hashes);
-        let line = self.line_start(start);
-        let indentation = self.indentation(line);
-        let Some(close) =
-            close.filter(|close| !self.looks_like_an_opening(*close, hashes, start, indentation))
-        else {
-            return self.unclosed_multiline_string(kind, hashes, indentation, escaped);
-        };
-        let end = close + 3 + hashes;
-        let mut flawed = self.check_forbidden(start, end, true);
-        if self.newline_len(body) == 0 {
-            self.report_text_after_opening_quotes(hashes, close);
-            flawed = true;
-        }
-        self.push(kind, end, escaped, flawed, false);
-    }
-
-    /// Where the closing quotes of a multi-line string stand, and whether a backslash stands before them.
-    fn closing_quotes(&mut self, body: usize, hashes: usize) -> (Option<usize>, bool) {
-        let mut escaped = false;
-        if self.failed_searches >= FAILED_SEARCHES {
-            return (None, true);
-        }
-        let mut at = body;
-        while at < self.bytes.len() {
-            match self.bytes[at] {
-                b'"' if self.bytes[at..].starts_with(b"\"\"\"") && self.hashes_at(at + 3, hashes) => {
-                    return (Some(at), escaped);
-                }
-                b'\\' if hashes == 0 => {
-                    escaped = true;
-                    at = self.past_escape(at);
-                }
-                _ => at += 1,
-            }
-        }
-        self.failed_searches += 1;
-        (None, escaped)
-    }
-
-    /// True if the quotes at `close` are more likely the beginning of the next string: they end a line that begins with
-    /// something else and stands no deeper than the line on which our string began.
-    fn looks_like_an_opening(
-        &mut self,
-        close: usize,
-        hashes: usize,
-        start: usize,
-        indentation: usize,
-    ) -> bool {
-        let end = close + 3 + hashes;
-        let line = self.line_start(close);
-        let looks = line > start
-            && self.newline_len(end) > 0
-            && self.indentation(line) <= indentation
-            // Spaces and escaped spaces may stand before closing quotes; anything else may not.
-            && !self.text[line..close].chars().all(|c| is_space(c) || c == '\\');
-        if looks {
-            self.failed_searches += 1;
-        }
-        looks
-    }
-
-    fn unclosed_multiline_string(&mut self, kind: Kind, hashes: usize, indentation: usize, escaped: bool) {
-        let start = self.at;
-        let mut end = self.line_end(start);
-        let mut line = end + self.newline_len(end);
-        while line < self.bytes.len() {
-            let line_end = self.line_end(line);
-            let blank = self.text[line..line_end].trim().is_empty();
-            if !blank && self.indentation(line) <= indentation {
-                break;
-            }
-            if !blank {
-                end = line_end;
-            }
-            line = line_end + self.newline_len(line_end);
-            if line == line_end {
-                break;
-            }
-        }
-        let closing = format!("\"\"\"{}", "#".repeat(hashes.min(8)));
-        let found = self
-            .mistakes
-            .error(start, start + hashes + 3, "this multi-line string is never closed")
-            .at("it begins here")
-            .help(format!("write `{closing}` on a line of its own, indented like the text"));
-        self.mistakes.add_about_quotes(found);
-        self.check_forbidden(start, end, true);
-        self.push(kind, end, escaped, true, true);
-    }
-
-    fn report_text_after_opening_quotes(&mut self, hashes: usize, close: usize) {
-        let start = self.at;
-        let body = start + hashes + 3;
-        // Bounded by the string: a long line may hold many of them.
-        let line_end = self.text[body..close].find(is_newline).map_or(close, |at| body + at);
-        let rest = self.mistakes.span(body, line_end);
-        let found = if line_end < close && self.text[body..line_end].trim().is_empty() {
-            self.mistakes
-                .error(start, body, "the line must end right after `\"\"\"`")
-                .label(rest, "these spaces are in the way")
-                .replace(rest, "", "delete the spaces", Applicability::Safe)
-                .help("delete the spaces after `\"\"\"`")
-        } else if close == line_end {
-            let text = &self.text[body..close];
-            let whole = self.mistakes.span(start, close + 3 + hashes);
-            let found = self
-                .mistakes
-                .error(start, body, "text in `\"\"\"` must begin on the next line")
-                .help("for text of one line, one quotation mark on each side is enough: `\"text\"`");
-            if hashes == 0 && !text.is_empty() && !text.contains('"') {
-                found.replace(
-                    whole,
-                    format!("\"{text}\""),
-                    "use one quotation mark on each side",
-                    Applicability::Safe,
-                )
-            } else {
-                found
-            }
-        } else {
-            self.mistakes
-                .error(start, body, "text in `\"\"\"` must begin on the next line")
-                .label(rest, "move this down")
-                .help("end the line after `\"\"\"` and indent the text like the closing `\"\"\"`")
-        };
-        self.mistakes.add_about_quotes(found);
     }
 }

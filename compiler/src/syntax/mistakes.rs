@@ -65,7 +65,8 @@ impl<'t> Mistakes<'t> {
                 if doubtful {
                     continue;
                 }
-                quiet_until = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at + 1);
+                quiet_until =
+                    self.text[start..].find(['\n', '\r']).map_or(self.text.len(), |at| start + at + 1);
             } else if doubtful {
                 // Where strings begin and end on this line is a guess, and so is everything else.
                 for fix in &mut mistake.diagnostic.fixes {

@@ -10,10 +10,13 @@ mod lexer;
 mod mistakes;
 mod numbers;
 mod parser;
+mod quotes;
 mod strings;
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod robustness;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +40,7 @@ pub struct Document {
 
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The decoded name.
+    /// The decoded name. Empty with an empty span if the text has none; the node is `broken` then.
     pub name: Box<str>,
     pub name_span: Span,
     /// `(type)` before the name.
@@ -94,7 +97,8 @@ pub enum Value {
     String(Box<str>, StringStyle),
     /// An integer literal that fits; wider ones are `Number`.
     Integer(i128),
-    /// Any other number, as canonical decimal text: digits without `_`, e.g. `1.5`, `-2.5E10`. `#inf`, `#-inf` and `#nan` too.
+    /// Any other number, as canonical decimal text: no `_`, no `+`, no needless zeros, e.g. `1.5`, `-2.5E10`. What was
+    /// written with a point or an exponent has a point: `1.0`. `#inf`, `#-inf` and `#nan` too.
     Number(Box<str>),
     Bool(bool),
     Null,

@@ -428,6 +428,7 @@ impl<'t> Parser<'t> {
                         node.phase = Phase::Entries;
                     } else if !spaced {
                         self.report_glued(&node);
+                        node.loose_paren |= self.kind() == Kind::LeftParen;
                     }
                     let good = self.entry(&mut node);
                     let end = self.last_end as u32;

@@ -14,7 +14,12 @@ use crate::journal::{Durability, Journal};
 use crate::record::{Event, RECORD_VERSION, Statement};
 use crate::state::State;
 
-pub(super) fn run(gate: &str, plan: Option<&Utf8Path>, reason: Option<String>, refuse: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    gate: &str,
+    plan: Option<&Utf8Path>,
+    reason: Option<String>,
+    refuse: bool,
+) -> Result<ExitCode, Failure> {
     refuse_agents()?;
     let loaded = load(plan)?;
     let graph = &loaded.graph;
@@ -34,7 +39,10 @@ pub(super) fn run(gate: &str, plan: Option<&Utf8Path>, reason: Option<String>, r
             None if !node.policy.human_approval => "it needs no approval",
             None => "it has not been reached",
         };
-        return Err(Failure::usage(format!("gate `{gate}` does not wait for a decision: {why}; run `loop exec {}` first", loaded.plan)));
+        return Err(Failure::usage(format!(
+            "gate `{gate}` does not wait for a decision: {why}; run `loop exec {}` first",
+            loaded.plan
+        )));
     };
     let branch = drive::branch_name(&graph.feature.id);
     let head = loaded.repository.branch(&branch)?;
@@ -64,13 +72,24 @@ pub(super) fn run(gate: &str, plan: Option<&Utf8Path>, reason: Option<String>, r
         actor,
     };
     let name = statement.actor.name.clone();
-    let event = Event::GateDecided { feature: graph.feature.id.clone(), gate: gate.to_owned(), statement, signature: None };
+    let event = Event::GateDecided {
+        feature: graph.feature.id.clone(),
+        gate: gate.to_owned(),
+        statement,
+        signature: None,
+    };
     let appended = journal.append_unless_moved(&[event], Durability::Synced)?;
     if appended.written.is_empty() {
-        return Err(Failure::usage("the journal moved on while you decided; look at `loop status` and decide again"));
+        return Err(Failure::usage(
+            "the journal moved on while you decided; look at `loop status` and decide again",
+        ));
     }
     let word = if refuse { "refused" } else { "approved" };
-    print(&format!("gate {gate} {word} by {name} (unsigned) at {}\ngo on with: loop exec {}\n", reached.head.short(), loaded.plan))?;
+    print(&format!(
+        "gate {gate} {word} by {name} (unsigned) at {}\ngo on with: loop exec {}\n",
+        reached.head.short(),
+        loaded.plan
+    ))?;
     Ok(ExitCode::Complete)
 }
 

@@ -38,8 +38,9 @@ pub(super) fn verify(path: Option<&Utf8Path>, require_anchor: bool) -> Result<Ex
             Some(repository) => anchors(repository, &feature)?,
             None => Vec::new(),
         };
-        let report = check(&state_dir, &feature, &anchors)
-            .map_err(|error| Failure::new(ExitCode::Environment, format!("cannot read the journal of {feature}: {error}")))?;
+        let report = check(&state_dir, &feature, &anchors).map_err(|error| {
+            Failure::new(ExitCode::Environment, format!("cannot read the journal of {feature}: {error}"))
+        })?;
         describe(&mut text, &feature, &report);
         if !report.is_sound() {
             exit = exit.and(ExitCode::WorkFailed);
@@ -68,12 +69,14 @@ fn anchors(repository: &Repository, feature: &str) -> Result<Vec<Anchor>, Failur
     let mut anchors = Vec::new();
     for commit in repository.first_parent_history(&tip, None, HISTORY)? {
         let trailers = commit.trailers();
-        let value = |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let value =
+            |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if value("Loop-Feature") != Some(feature) {
             continue;
         }
         if let Some(result) = value("Loop-Result").and_then(Sha256::parse) {
-            anchors.push(Anchor { names: Named::Result(result), by: format!("commit {}", commit.id.short()) });
+            anchors
+                .push(Anchor { names: Named::Result(result), by: format!("commit {}", commit.id.short()) });
         }
     }
     anchors.reverse();
@@ -81,15 +84,28 @@ fn anchors(repository: &Repository, feature: &str) -> Result<Vec<Anchor>, Failur
 }
 
 fn describe(text: &mut String, feature: &str, report: &Report) {
-    let _ = writeln!(text, "{feature}: {} record{}", report.records, if report.records == 1 { "" } else { "s" });
+    let _ =
+        writeln!(text, "{feature}: {} record{}", report.records, if report.records == 1 { "" } else { "s" });
     for problem in &report.problems {
-        let _ = writeln!(text, "  record {}: {} ({}:{})", problem.record, problem.what, problem.file, problem.line);
+        let _ = writeln!(
+            text,
+            "  record {}: {} ({}:{})",
+            problem.record, problem.what, problem.file, problem.line
+        );
     }
     for anchor in &report.beyond {
-        let _ = writeln!(text, "  {} names a result that the journal does not have: its end was cut off, or another clone wrote it", anchor.by);
+        let _ = writeln!(
+            text,
+            "  {} names a result that the journal does not have: its end was cut off, or another clone wrote it",
+            anchor.by
+        );
     }
     if let Some(torn) = &report.torn {
-        let _ = writeln!(text, "  after the last record stand {} bytes of an append that was cut ({}); the next run moves them aside", torn.bytes, torn.file);
+        let _ = writeln!(
+            text,
+            "  after the last record stand {} bytes of an append that was cut ({}); the next run moves them aside",
+            torn.bytes, torn.file
+        );
     }
     if report.erased > 0 {
         let _ = writeln!(text, "  {} stored texts were erased, which the chain allows", report.erased);
@@ -100,13 +116,23 @@ fn describe(text: &mut String, feature: &str, report: &Report) {
     }
     match &report.anchored {
         Some((record, by)) => {
-            let _ = writeln!(text, "  sound; anchored up to record {record} by {by}, with an unanchored tail of {}", report.unanchored());
+            let _ = writeln!(
+                text,
+                "  sound; anchored up to record {record} by {by}, with an unanchored tail of {}",
+                report.unanchored()
+            );
         }
         None => {
-            let _ = writeln!(text, "  sound, but nothing outside names a record of it: what is not anchored cannot be proved unchanged");
+            let _ = writeln!(
+                text,
+                "  sound, but nothing outside names a record of it: what is not anchored cannot be proved unchanged"
+            );
         }
     }
     if report.anchored.is_some() && report.unanchored() > 0 {
-        let _ = writeln!(text, "  what is not anchored cannot be proved unchanged; pushing the branch anchors what it names");
+        let _ = writeln!(
+            text,
+            "  what is not anchored cannot be proved unchanged; pushing the branch anchors what it names"
+        );
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn run(plan: Option<&Utf8Path>) -> Result<ExitCode, Failure> {
             findings.push(good(format!("repository {}", repository.root())));
             match repository.resolve("HEAD") {
                 Ok(Some(_)) => {}
-                _ => findings.push(bad("the repository has no commits yet", "make a first one: git add -A && git commit -m \"first\"")),
+                _ => findings.push(bad(
+                    "the repository has no commits yet",
+                    "make a first one: git add -A && git commit -m \"first\"",
+                )),
             }
         }
         Err(Failure::Said(_, message)) => findings.push(bad(message, "")),
@@ -42,7 +45,12 @@ pub(super) fn run(plan: Option<&Utf8Path>) -> Result<ExitCode, Failure> {
     match load(plan) {
         Ok(loaded) => tools(&loaded, &path, &mut findings),
         Err(failure) if plan.is_some() => return Err(failure),
-        Err(_) => findings.push(Finding { good: true, needed: false, what: "no plan was looked at; name one to check its agents and tools".into(), how: String::new() }),
+        Err(_) => findings.push(Finding {
+            good: true,
+            needed: false,
+            what: "no plan was looked at; name one to check its agents and tools".into(),
+            how: String::new(),
+        }),
     }
     let mut text = String::new();
     for finding in &findings {
@@ -86,7 +94,9 @@ fn sandbox(findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let detected = containment()?;
     if detected.containment.is_confined() {
         let version = detected.bwrap_version.clone().unwrap_or_default();
-        findings.push(good(format!("containment: bwrap {version}: agents and verifiers see only what they are given")));
+        findings.push(good(format!(
+            "containment: bwrap {version}: agents and verifiers see only what they are given"
+        )));
     } else {
         findings.push(Finding {
             good: false,
@@ -132,7 +142,10 @@ fn tools(loaded: &Loaded, path: &str, findings: &mut Vec<Finding>) {
         for program in run.into_iter().chain(verifier.tools.iter().filter_map(|tool| tool.first())) {
             findings.push(match look(program) {
                 Some(found) => good(format!("verifier {}: {found}", verifier.id)),
-                None => bad(format!("verifier {}: `{program}` was not found", verifier.id), "install it, or correct the verifier"),
+                None => bad(
+                    format!("verifier {}: `{program}` was not found", verifier.id),
+                    "install it, or correct the verifier",
+                ),
             });
         }
     }

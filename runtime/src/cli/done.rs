@@ -14,11 +14,20 @@ use crate::journal::{Durability, Journal};
 use crate::record::{Event, Evidence};
 use crate::state::State;
 
-pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, evidence: &[Utf8PathBuf]) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    unit: &str,
+    plan: Option<&Utf8Path>,
+    evidence: &[Utf8PathBuf],
+) -> Result<ExitCode, Failure> {
     super::approve::refuse_agents()?;
     let loaded = load(plan)?;
-    let manuals: Vec<String> =
-        loaded.graph.nodes.iter().filter(|node| node.kind == NodeKind::Manual).map(|node| node.id.clone()).collect();
+    let manuals: Vec<String> = loaded
+        .graph
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Manual)
+        .map(|node| node.id.clone())
+        .collect();
     if !manuals.iter().any(|known| known == unit) {
         return Err(unknown("manual", unit, manuals.iter().map(String::as_str)));
     }
@@ -34,7 +43,10 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, evidence: &[Utf8PathBuf])
             let before = ground.topology.ancestors_in_canonical_order(index);
             if let Some(open) = before.iter().find(|before| !ground.settled.contains_key(before)) {
                 let open = ground.node(*open).id.clone();
-                return Err(Failure::usage(format!("`{unit}` comes after `{open}`, which is not finished; run `loop exec {}` first", loaded.plan)));
+                return Err(Failure::usage(format!(
+                    "`{unit}` comes after `{open}`, which is not finished; run `loop exec {}` first",
+                    loaded.plan
+                )));
             }
             let start = ground.start_tree(index)?;
             key = Some(ground.key(index, &start)?.key);
@@ -46,10 +58,33 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, evidence: &[Utf8PathBuf])
     }
     let Some(key) = key else { return Err(Failure::usage(format!("`{unit}` is not reachable"))) };
     let mut kept = Vec::new();
-    for path in evidence {
-        let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
+    let asked = ground
+        .topology
+        .node(unit)
+        .map(|index| ground.node(index).policy.evidence.clone())
+        .unwrap_or_default();
+    let mut evidence = evidence.to_vec();
+    if evidence.is_empty() {
+        for path in asked {
+            let path = ground.repository.root().join(path);
+            if !path.is_file() {
+                let message = format!(
+                    "the plan asks for evidence, and {path} is not there; write it, or name another file with `--evidence`"
+                );
+                return Err(Failure::usage(message));
+            }
+            evidence.push(path);
+        }
+    }
+    for path in &evidence {
+        let bytes =
+            std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
         let blob = ground.store.put_salted(&bytes)?;
-        kept.push(Evidence { name: path.file_name().unwrap_or("evidence").to_owned(), blob, bytes: bytes.len() as u64 });
+        kept.push(Evidence {
+            name: path.file_name().unwrap_or("evidence").to_owned(),
+            blob,
+            bytes: bytes.len() as u64,
+        });
     }
     ground.store.sync_pending()?;
     let environment = environment();
@@ -58,7 +93,10 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, evidence: &[Utf8PathBuf])
     if journal.run().is_none() {
         journal.begin_run(&drive::nonce()?)?;
     }
-    journal.append(&[Event::ManualDone { feature, unit: unit.to_owned(), key, actor, evidence: kept }], Durability::Synced)?;
+    journal.append(
+        &[Event::ManualDone { feature, unit: unit.to_owned(), key, actor, evidence: kept }],
+        Durability::Synced,
+    )?;
     print(&format!("{unit} is done, says {name} (unsigned)\ngo on with: loop exec {}\n", loaded.plan))?;
     Ok(ExitCode::Complete)
 }

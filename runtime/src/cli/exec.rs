@@ -9,10 +9,10 @@ use std::rc::Rc;
 use camino::Utf8PathBuf;
 use loop_compiler::graph::NodeKind;
 
+use super::ExecArgs;
 use super::follow::Follow;
 use super::load::{Loaded, load, state};
 use super::output::{Failure, print};
-use super::ExecArgs;
 use crate::drive::{self, Decision, Options, Setup};
 use crate::fault::ExitCode;
 use crate::sandbox::{Containment, Detected, detect};
@@ -33,12 +33,12 @@ pub(super) fn run(args: ExecArgs) -> Result<ExitCode, Failure> {
         options,
     };
     let progress = Rc::new(Follow::new(args.json));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(ExitCode::Environment, format!("cannot start the event loop: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::new(ExitCode::Environment, format!("cannot start the event loop: {error}"))
+    })?;
     let local = tokio::task::LocalSet::new();
-    let ended = runtime.block_on(local.run_until(drive::run(setup, Rc::clone(&progress) as Rc<dyn drive::Progress>)));
+    let ended =
+        runtime.block_on(local.run_until(drive::run(setup, Rc::clone(&progress) as Rc<dyn drive::Progress>)));
     progress.close();
     Ok(ended?)
 }
@@ -54,7 +54,11 @@ pub(super) fn containment() -> Result<Detected, Failure> {
         Ok("off") => Some(Containment::Shim),
         Ok("bwrap") => Some(Containment::Bwrap),
         Ok("") | Err(_) => None,
-        Ok(other) => return Err(Failure::usage(format!("LOOP_CONTAINMENT is `{other}`; it must be `off` or `bwrap`"))),
+        Ok(other) => {
+            return Err(Failure::usage(format!(
+                "LOOP_CONTAINMENT is `{other}`; it must be `off` or `bwrap`"
+            )));
+        }
     };
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     let detected = match program {
@@ -62,7 +66,8 @@ pub(super) fn containment() -> Result<Detected, Failure> {
         None => Detected::unconfined("the path of this program is not known"),
     };
     if prefer == Some(Containment::Bwrap) && !detected.containment.is_confined() {
-        let message = format!("LOOP_CONTAINMENT=bwrap, and it does not work here: {}", detected.reasons.join("; "));
+        let message =
+            format!("LOOP_CONTAINMENT=bwrap, and it does not work here: {}", detected.reasons.join("; "));
         return Err(Failure::new(ExitCode::Environment, message));
     }
     Ok(detected)
@@ -106,9 +111,18 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
     let store = drive::open_store(&loaded.repository)?;
-    let pinned = state.open_run().filter(|run| run.started.graph == loaded.graph.digest).map(|run| run.started.head.clone());
-    let (mut ground, base) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, options.base.as_deref(), pinned.as_ref())?;
+    let pinned = state
+        .open_run()
+        .filter(|run| run.started.graph == loaded.graph.digest)
+        .map(|run| run.started.head.clone());
+    let (mut ground, base) = drive::ground(
+        loaded.graph,
+        loaded.repository,
+        store,
+        &state,
+        options.base.as_deref(),
+        pinned.as_ref(),
+    )?;
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
     let mut open = BTreeSet::new();

@@ -24,7 +24,8 @@ pub(crate) struct Follow {
 impl Follow {
     pub(crate) fn new(json: bool) -> Follow {
         let out = terminal(Stream::Out);
-        let live = (!json && out.live).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(8)));
+        let live = (!json && out.live)
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(8)));
         Follow { json, color: out.color && !json, live, bars: RefCell::new(BTreeMap::new()) }
     }
 
@@ -75,7 +76,7 @@ impl Follow {
 }
 
 fn attempt(number: u32, of: u32) -> String {
-    if of > 1 { format!("attempt {number} of {of}") } else { "attempt".to_owned() }
+    format!("attempt {number} of {of}")
 }
 
 impl Progress for Follow {
@@ -83,7 +84,8 @@ impl Progress for Follow {
         match note {
             Note::RunStarted { feature, branch, head, resumed, containment } => {
                 let how = if *resumed { "resumes" } else { "starts" };
-                let confined = if *containment == "bwrap" { "" } else { " (unconfined; `loop doctor` says why)" };
+                let confined =
+                    if *containment == "bwrap" { "" } else { " (unconfined; `loop doctor` says why)" };
                 self.line(&format!("{feature} {how} on {branch} at {}{confined}", head.short()));
             }
             Note::Cached { .. } => {}
@@ -106,10 +108,14 @@ impl Progress for Follow {
                 self.clear(unit);
                 self.mark("failed", 31, &format!("{unit}: {}: {message}", attempt(*number, *of)));
             }
-            Note::Adopted { unit, why } => self.mark("adopt", 36, &format!("{unit}: checked again without an agent, as {why}")),
+            Note::Adopted { unit, why } => {
+                self.mark("adopt", 36, &format!("{unit}: checked again without an agent, as {why}"))
+            }
             Note::Accepted { unit, empty, micro_usd } => {
                 self.clear(unit);
-                let cost = micro_usd.map(|micro| format!(" (${}.{:04})", micro / 1_000_000, micro % 1_000_000 / 100)).unwrap_or_default();
+                let cost = micro_usd
+                    .map(|micro| format!(" (${}.{:04})", micro / 1_000_000, micro % 1_000_000 / 100))
+                    .unwrap_or_default();
                 let what = if *empty { ": nothing to change, and its checks pass" } else { "" };
                 self.mark("accept", 32, &format!("{unit}{what}{cost}"));
             }
@@ -124,7 +130,9 @@ impl Progress for Follow {
                 for line in page.lines() {
                     self.line(&format!("  {line}"));
                 }
-                self.line(&format!("\nThe gate waits for you. Look at the branch, then: loop approve {gate} {plan}"));
+                self.line(&format!(
+                    "\nThe gate waits for you. Look at the branch, then: loop approve {gate} {plan}"
+                ));
             }
             Note::GatePassed { gate } => {
                 self.clear(&format!("gate:{gate}"));
@@ -132,7 +140,11 @@ impl Progress for Follow {
             }
             Note::GateRed { gate, failing } => {
                 self.clear(&format!("gate:{gate}"));
-                self.mark("red", 31, &format!("gate {gate}: the merged head does not pass, although each unit did alone"));
+                self.mark(
+                    "red",
+                    31,
+                    &format!("gate {gate}: the merged head does not pass, although each unit did alone"),
+                );
                 for line in *failing {
                     self.line(&format!("           {line}"));
                 }
@@ -148,7 +160,9 @@ impl Progress for Follow {
             Note::RunEnded { exit, reason } => {
                 self.close();
                 match exit {
-                    ExitCode::Complete => self.line("Complete: everything the plan asks for is on the branch."),
+                    ExitCode::Complete => {
+                        self.line("Complete: everything the plan asks for is on the branch.")
+                    }
                     _ => self.line(&format!("Ended: {reason} (exit {})", exit.code())),
                 }
             }

@@ -24,8 +24,11 @@ pub(crate) struct Loaded {
 
 /// The current directory.
 pub(crate) fn current_directory() -> Result<Utf8PathBuf, Failure> {
-    let current = std::env::current_dir().map_err(|error| Failure::usage(format!("cannot tell the current directory: {error}")))?;
-    Utf8PathBuf::from_path_buf(current).map_err(|path| Failure::usage(format!("the path {} is not UTF-8; go to one that is", path.display())))
+    let current = std::env::current_dir()
+        .map_err(|error| Failure::usage(format!("cannot tell the current directory: {error}")))?;
+    Utf8PathBuf::from_path_buf(current).map_err(|path| {
+        Failure::usage(format!("the path {} is not UTF-8; go to one that is", path.display()))
+    })
 }
 
 /// The repository of the current directory.
@@ -43,7 +46,9 @@ pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
         None => only(&files)?,
     };
     if plan.file_name() == Some("loop.kdl") {
-        return Err(Failure::usage(format!("{plan} is the project's file and not a plan; name a file that ends in `.loop.kdl`")));
+        return Err(Failure::usage(format!(
+            "{plan} is the project's file and not a plan; name a file that ends in `.loop.kdl`"
+        )));
     }
     let project = files.project_of(&plan);
     let sources = files.sources();

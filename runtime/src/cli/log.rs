@@ -40,7 +40,11 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
             }
         }
         if let Some(torn) = &contents.torn {
-            let _ = writeln!(text, "(the last {} bytes of {} are an append that was cut; the next run moves them aside)", torn.bytes, torn.file);
+            let _ = writeln!(
+                text,
+                "(the last {} bytes of {} are an append that was cut; the next run moves them aside)",
+                torn.bytes, torn.file
+            );
         }
     }
     match (found, unit) {
@@ -71,7 +75,9 @@ fn subject(event: &Event) -> Option<&str> {
         | Event::LandVoid { unit, .. }
         | Event::ManualDone { unit, .. }
         | Event::Tampered { unit, .. } => unit,
-        Event::GateReached { gate, .. } | Event::GateDecided { gate, .. } | Event::GatePassed { gate, .. } => gate,
+        Event::GateReached { gate, .. }
+        | Event::GateDecided { gate, .. }
+        | Event::GatePassed { gate, .. } => gate,
         Event::RunStarted(_) | Event::RunEnded { .. } | Event::JournalRepaired { .. } => return None,
     })
 }
@@ -82,7 +88,14 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
         let _ = writeln!(text, "{:>5}  {}  {what}", record.seq, when(record.time_ms));
     };
     match &record.event {
-        Event::RunStarted(data) => say(format!("run {} of {} started by {} on {} at {}", record.run, data.feature, data.actor.name, data.branch, data.head.short())),
+        Event::RunStarted(data) => say(format!(
+            "run {} of {} started by {} on {} at {}",
+            record.run,
+            data.feature,
+            data.actor.name,
+            data.branch,
+            data.head.short()
+        )),
         Event::RunEnded { exit, reason, .. } => say(format!("run ended with {exit}: {reason}")),
         Event::AttemptStarted(data) => {
             let model = data.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
@@ -90,9 +103,22 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
             say(format!("{}: attempt {} with {}{model}{confined}", data.unit, data.number, data.agent));
         }
         Event::AttemptCaptured(data) => {
-            let cost = data.usage.micro_usd.map(|micro| format!(", ${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)).unwrap_or_default();
-            let dropped = if data.dropped > 0 { format!(", {} ignored files left behind", data.dropped) } else { String::new() };
-            say(format!("{}: the agent ended after {}.{:03} s{cost}{dropped}", data.unit, data.duration_ms / 1000, data.duration_ms % 1000));
+            let cost = data
+                .usage
+                .micro_usd
+                .map(|micro| format!(", ${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100))
+                .unwrap_or_default();
+            let dropped = if data.dropped > 0 {
+                format!(", {} ignored files left behind", data.dropped)
+            } else {
+                String::new()
+            };
+            say(format!(
+                "{}: the agent ended after {}.{:03} s{cost}{dropped}",
+                data.unit,
+                data.duration_ms / 1000,
+                data.duration_ms % 1000
+            ));
             if details && let Some(words) = last_words(data, store) {
                 let _ = writeln!(text, "         its last words: {words}");
             }
@@ -103,7 +129,11 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
                 failure(text, data, store);
             }
         }
-        Event::AttemptLost { unit, charged_micro_usd, .. } => say(format!("{unit}: the attempt was interrupted; ${}.{:04} is charged", charged_micro_usd / 1_000_000, charged_micro_usd % 1_000_000 / 100)),
+        Event::AttemptLost { unit, charged_micro_usd, .. } => say(format!(
+            "{unit}: the attempt was interrupted; ${}.{:04} is charged",
+            charged_micro_usd / 1_000_000,
+            charged_micro_usd % 1_000_000 / 100
+        )),
         Event::VerifyDone(data) => {
             let verdict = match data.verdict {
                 Verdict::Passed => "passed",
@@ -111,15 +141,23 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
                 Verdict::Errored => "could not be judged",
             };
             let from = data.cached_from.map(|seq| format!(" (ran at record {seq})")).unwrap_or_default();
-            let failures = if data.failures.is_empty() { String::new() } else { format!(": {}", data.failures.join(", ")) };
+            let failures = if data.failures.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", data.failures.join(", "))
+            };
             say(format!("{}: {} {verdict}{failures}{from}", data.subject, data.verifier));
         }
-        Event::UnitAccepted(data) => say(format!("{}: accepted{}", data.unit, if data.empty { ", nothing to change" } else { "" })),
+        Event::UnitAccepted(data) => {
+            say(format!("{}: accepted{}", data.unit, if data.empty { ", nothing to change" } else { "" }))
+        }
         Event::UnitBlocked(data) => say(format!("{}: blocked: {}", data.unit, data.reason)),
         Event::LandIntent { unit, commit, .. } => say(format!("{unit}: about to land as {}", commit.short())),
         Event::Landed { unit, commit, .. } => say(format!("{unit}: landed as {}", commit.short())),
         Event::LandVoid { unit, reason, .. } => say(format!("{unit}: did not land: {reason}")),
-        Event::GateReached { gate, head, .. } => say(format!("gate {gate}: reached at {}, waits for a person", head.short())),
+        Event::GateReached { gate, head, .. } => {
+            say(format!("gate {gate}: reached at {}, waits for a person", head.short()))
+        }
         Event::GateDecided { gate, statement, signature, .. } => {
             let signed = if signature.is_some() { "" } else { ", unsigned" };
             let reason = statement.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -127,8 +165,12 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
         }
         Event::GatePassed { gate, head, .. } => say(format!("gate {gate}: open at {}", head.short())),
         Event::ManualDone { unit, actor, .. } => say(format!("{unit}: done by {}, unsigned", actor.name)),
-        Event::Tampered { unit, what, .. } => say(format!("{unit}: the repository changed while it ran: {}", what.join(", "))),
-        Event::JournalRepaired { bytes, moved_to } => say(format!("the journal's torn end ({bytes} bytes) was moved to {moved_to}")),
+        Event::Tampered { unit, what, .. } => {
+            say(format!("{unit}: the repository changed while it ran: {}", what.join(", ")))
+        }
+        Event::JournalRepaired { bytes, moved_to } => {
+            say(format!("the journal's torn end ({bytes} bytes) was moved to {moved_to}"))
+        }
     }
 }
 

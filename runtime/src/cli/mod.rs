@@ -21,7 +21,6 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::fault::ExitCode;
 
-
 /// Runs plans of AI-agent work: checked before anything is paid, verified by the executor, resumable after any crash.
 #[derive(Parser)]
 #[command(name = "loop", version, disable_help_subcommand = true, after_help = EXITS)]
@@ -169,9 +168,13 @@ pub fn main() -> ExitCode {
         Command::Status { plan, json } => status::run(plan.as_deref(), json),
         Command::Why { unit, plan, json } => why::run(&unit, plan.as_deref(), json),
         Command::Log { unit, plan, json } => log::run(unit.as_deref(), plan.as_deref(), json),
-        Command::Approve { gate, plan, reason, refuse } => approve::run(&gate, plan.as_deref(), reason, refuse),
+        Command::Approve { gate, plan, reason, refuse } => {
+            approve::run(&gate, plan.as_deref(), reason, refuse)
+        }
         Command::Done { unit, plan, evidence } => done::run(&unit, plan.as_deref(), &evidence),
-        Command::Audit { command: AuditCommand::Verify { path, require_anchor } } => audit::verify(path.as_deref(), require_anchor),
+        Command::Audit { command: AuditCommand::Verify { path, require_anchor } } => {
+            audit::verify(path.as_deref(), require_anchor)
+        }
         Command::Doctor { plan } => doctor::run(plan.as_deref()),
     };
     match ended {

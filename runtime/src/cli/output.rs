@@ -68,7 +68,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
-        Err(error) => Err(Failure::new(ExitCode::Environment, format!("cannot write to standard output: {error}"))),
+        Err(error) => {
+            Err(Failure::new(ExitCode::Environment, format!("cannot write to standard output: {error}")))
+        }
     }
 }
 

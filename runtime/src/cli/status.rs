@@ -73,8 +73,12 @@ pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failu
     let loaded = load(plan)?;
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
     let store = drive::open_store(&loaded.repository)?;
-    let pinned = state.open_run().filter(|run| run.started.graph == loaded.graph.digest).map(|run| run.started.head.clone());
-    let (mut ground, _) = drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
+    let pinned = state
+        .open_run()
+        .filter(|run| run.started.graph == loaded.graph.digest)
+        .map(|run| run.started.head.clone());
+    let (mut ground, _) =
+        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
     let status = status(&mut ground, &state, &loaded.plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
@@ -91,7 +95,13 @@ fn status(ground: &mut Ground, state: &State, plan: &Utf8Path) -> Result<Status,
     for index in ground.topology.canonical_order() {
         units.push(unit(ground, state, index)?);
     }
-    let gates = ground.graph.nodes.iter().filter(|node| node.kind == NodeKind::Gate).map(|node| gate(ground, state, node)).collect();
+    let gates = ground
+        .graph
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Gate)
+        .map(|node| gate(ground, state, node))
+        .collect();
     let spent = state.spent();
     Ok(Status {
         format_version: 1,
@@ -118,14 +128,10 @@ fn status(ground: &mut Ground, state: &State, plan: &Utf8Path) -> Result<Status,
 fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Failure> {
     let node = ground.node(index).clone();
     let recorded = state.unit(&node.id);
-    let behind = ground
-        .topology
-        .predecessors(index)
-        .iter()
-        .any(|before| match ground.node(*before).kind {
-            NodeKind::Gate => !gate_is_open(ground, state, *before),
-            _ => !ground.settled.contains_key(before),
-        });
+    let behind = ground.topology.predecessors(index).iter().any(|before| match ground.node(*before).kind {
+        NodeKind::Gate => !gate_is_open(ground, state, *before),
+        _ => !ground.settled.contains_key(before),
+    });
     let (word, reason) = if recorded.is_some_and(|unit| unit.open_attempt().is_some()) {
         ("running", None)
     } else if behind {
@@ -154,7 +160,9 @@ fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Fa
     };
     let failure = recorded.and_then(|unit| {
         unit.attempts().iter().rev().find_map(|attempt| match &attempt.ending {
-            Some(crate::state::Ending::Failed(failed)) => Some(FailureStatus { class: failed.class, message: failed.message.clone() }),
+            Some(crate::state::Ending::Failed(failed)) => {
+                Some(FailureStatus { class: failed.class, message: failed.message.clone() })
+            }
             _ => None,
         })
     });
@@ -193,7 +201,9 @@ fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> Ga
         (Some(gate), _) if gate.has_passed(&closure) => "passed",
         (_, Some(decision)) if decision.is_approval() => "approved",
         (_, Some(_)) => "refused",
-        (Some(gate), None) if gate.reached.as_ref().is_some_and(|reached| reached.closure == closure) => "waiting",
+        (Some(gate), None) if gate.reached.as_ref().is_some_and(|reached| reached.closure == closure) => {
+            "waiting"
+        }
         _ => "pending",
     };
     GateStatus {
@@ -225,7 +235,11 @@ fn describe(status: &Status) -> String {
         };
         text.push_str(&format!("\ngate {}: {}{decided}\n", gate.id, gate.state));
         for unit in status.units.iter().filter(|unit| unit.gate == gate.id) {
-            let commit = unit.commit.as_ref().map(|commit| format!("  {}", &commit[..commit.len().min(10)])).unwrap_or_default();
+            let commit = unit
+                .commit
+                .as_ref()
+                .map(|commit| format!("  {}", &commit[..commit.len().min(10)]))
+                .unwrap_or_default();
             let attempts = match unit.attempts {
                 0 => String::new(),
                 1 => "  1 attempt".to_owned(),
@@ -238,7 +252,11 @@ fn describe(status: &Status) -> String {
         }
     }
     if status.spent_micro_usd > 0 || status.spent_unknown_attempts > 0 {
-        text.push_str(&format!("\nspent ${}.{:04}", status.spent_micro_usd / 1_000_000, status.spent_micro_usd % 1_000_000 / 100));
+        text.push_str(&format!(
+            "\nspent ${}.{:04}",
+            status.spent_micro_usd / 1_000_000,
+            status.spent_micro_usd % 1_000_000 / 100
+        ));
         if status.spent_unknown_attempts > 0 {
             text.push_str(&format!(", and {} attempts of unknown cost", status.spent_unknown_attempts));
         }

@@ -35,12 +35,22 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<Exi
     let loaded = load(plan)?;
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
     let store = drive::open_store(&loaded.repository)?;
-    let units: Vec<String> = loaded.graph.nodes.iter().filter(|node| node.kind != NodeKind::Gate).map(|node| node.id.clone()).collect();
+    let units: Vec<String> = loaded
+        .graph
+        .nodes
+        .iter()
+        .filter(|node| node.kind != NodeKind::Gate)
+        .map(|node| node.id.clone())
+        .collect();
     if !units.iter().any(|known| known == unit) {
         return Err(unknown("unit", unit, units.iter().map(String::as_str)));
     }
-    let pinned = state.open_run().filter(|run| run.started.graph == loaded.graph.digest).map(|run| run.started.head.clone());
-    let (mut ground, _) = drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
+    let pinned = state
+        .open_run()
+        .filter(|run| run.started.graph == loaded.graph.digest)
+        .map(|run| run.started.head.clone());
+    let (mut ground, _) =
+        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
     let answer = answer(&mut ground, &state, unit)?;
     let text = match json {
         true => serde_json::to_string_pretty(&answer).map(|text| text + "\n").unwrap_or_default(),
@@ -64,7 +74,9 @@ fn answer(ground: &mut Ground, state: &State, unit: &str) -> Result<Answer, Fail
                 continue;
             }
             match ground.judge(index, state, &options.redo)? {
-                Decision::Done(settled) | Decision::Accepted(settled) => drop(ground.settled.insert(index, settled)),
+                Decision::Done(settled) | Decision::Accepted(settled) => {
+                    drop(ground.settled.insert(index, settled))
+                }
                 Decision::Run(_) | Decision::Halt(..) => unsettled = Some(id),
             }
             continue;
@@ -74,7 +86,13 @@ fn answer(ground: &mut Ground, state: &State, unit: &str) -> Result<Answer, Fail
     Err(Failure::usage(format!("unit `{unit}` is not reachable")))
 }
 
-fn about(ground: &Ground, state: &State, index: u32, unit: &str, unsettled: Option<String>) -> Result<Answer, Failure> {
+fn about(
+    ground: &Ground,
+    state: &State,
+    index: u32,
+    unit: &str,
+    unsettled: Option<String>,
+) -> Result<Answer, Failure> {
     if let Some(before) = unsettled {
         return Ok(Answer {
             format_version: 1,
@@ -82,7 +100,9 @@ fn about(ground: &Ground, state: &State, index: u32, unit: &str, unsettled: Opti
             key: None,
             fields: Vec::new(),
             decision: "unknown".into(),
-            reason: format!("`{before}`, which comes before it, has no result yet; the key is known when it has"),
+            reason: format!(
+                "`{before}`, which comes before it, has no result yet; the key is known when it has"
+            ),
             changes: Vec::new(),
         });
     }
@@ -97,14 +117,32 @@ fn about(ground: &Ground, state: &State, index: u32, unit: &str, unsettled: Opti
         None => Vec::new(),
     };
     let (decision, why) = match ground.judge(index, state, &Default::default())? {
-        Decision::Done(settled) if settled.drifted.is_empty() => ("cached", "a result with this key is on the branch".to_owned()),
-        Decision::Done(settled) => ("cached", format!("a result with this key is on the branch; since then somebody edited {}", settled.drifted.join(", "))),
-        Decision::Accepted(_) => ("land", "a result with this key is accepted and not on the branch yet".to_owned()),
+        Decision::Done(settled) if settled.drifted.is_empty() => {
+            ("cached", "a result with this key is on the branch".to_owned())
+        }
+        Decision::Done(settled) => (
+            "cached",
+            format!(
+                "a result with this key is on the branch; since then somebody edited {}",
+                settled.drifted.join(", ")
+            ),
+        ),
+        Decision::Accepted(_) => {
+            ("land", "a result with this key is accepted and not on the branch yet".to_owned())
+        }
         Decision::Run(work) => ("run", reason(ground, state, unit, &work.keyed)),
         Decision::Halt(_, why) => ("stop", why),
     };
     let fields = keyed.fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect();
-    Ok(Answer { format_version: 1, unit: unit.to_owned(), key: Some(keyed.key), fields, decision: decision.to_owned(), reason: why, changes })
+    Ok(Answer {
+        format_version: 1,
+        unit: unit.to_owned(),
+        key: Some(keyed.key),
+        fields,
+        decision: decision.to_owned(),
+        reason: why,
+        changes,
+    })
 }
 
 /// The fields of the newest recorded key of a unit: of a result, else of an attempt.

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
-use loop_compiler::graph::{AskCriterion, Check, Command, Predicate, Tool, Verify, VerifierDef, VerifyKeyInputs, verify_key};
+use camino::{Utf8Path, Utf8PathBuf};
+use loop_compiler::graph::{
+    AskCriterion, Check, Command, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs, verify_key,
+};
 
 use super::error::DriveError;
 use super::place::Place;
@@ -75,9 +77,11 @@ impl Run {
             }
         }
         for verify in subject.verify {
-            let definition = self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
+            let definition =
+                self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
             let Some(definition) = definition else { continue };
-            let (done, judged) = self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
+            let (done, judged) =
+                self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
             report.checked += 1;
             self.note_verdict(&mut report, verify, done, judged);
             if report.cancelled {
@@ -89,7 +93,12 @@ impl Run {
     }
 
     async fn criterion(
-        &self, subject: &Subject<'_>, id: &ObjectId, criterion: &AskCriterion, predicate: &Predicate, report: &mut Report,
+        &self,
+        subject: &Subject<'_>,
+        id: &ObjectId,
+        criterion: &AskCriterion,
+        predicate: &Predicate,
+        report: &mut Report,
     ) -> Result<(), DriveError> {
         report.checked += 1;
         let held = self.holds(subject.start, subject.tree, predicate);
@@ -99,7 +108,8 @@ impl Run {
             (Held::Command, Predicate::Command(check)) => {
                 let definition = criterion_verifier(&criterion.text, check);
                 let (done, judged) = self.verdict(subject.id, check, &definition, id, subject.tree).await?;
-                let verify = Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
+                let verify =
+                    Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
                 self.note_verdict(report, &verify, done, judged);
                 return Ok(());
             }
@@ -126,7 +136,11 @@ impl Run {
             }
         };
         report.cached &= done.cached_from.is_some();
-        report.verdicts.push(ResultVerdict { verifier: done.verifier.clone(), key: done.key.clone(), verdict: done.verdict });
+        report.verdicts.push(ResultVerdict {
+            verifier: done.verifier.clone(),
+            key: done.key.clone(),
+            verdict: done.verdict,
+        });
         self.progress.note(&Note::Verified {
             subject: &done.subject,
             verifier: &done.verifier,
@@ -156,12 +170,22 @@ impl Run {
 
     /// The verdict of one check on one tree, from the journal or by running it.
     async fn verdict(
-        &self, subject: &str, check: &Check, definition: &VerifierDef, tree_id: &ObjectId, tree: &Tree,
+        &self,
+        subject: &str,
+        check: &Check,
+        definition: &VerifierDef,
+        tree_id: &ObjectId,
+        tree: &Tree,
     ) -> Result<(VerifyDone, Option<Judged>), DriveError> {
         let key = self.key_of(check, definition, tree_id).await?;
         let cached = self.state.borrow().verdict(&key).map(|ran| (ran.seq, ran.done.clone()));
         if let Some((seq, done)) = cached {
-            let done = VerifyDone { subject: subject.to_owned(), verifier: definition.id.clone(), cached_from: Some(seq), ..done };
+            let done = VerifyDone {
+                subject: subject.to_owned(),
+                verifier: definition.id.clone(),
+                cached_from: Some(seq),
+                ..done
+            };
             return Ok((done, None));
         }
         self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
@@ -207,7 +231,12 @@ impl Run {
     }
 
     /// Runs a check on a clean export of the tree, prepared as the plan says.
-    async fn run_check(&self, check: &Check, definition: &VerifierDef, tree: &Tree) -> Result<Outcome, DriveError> {
+    async fn run_check(
+        &self,
+        check: &Check,
+        definition: &VerifierDef,
+        tree: &Tree,
+    ) -> Result<Outcome, DriveError> {
         let place = self.places.make("checks", &nonce()?)?;
         let result = async {
             {
@@ -291,10 +320,22 @@ impl Run {
         Err(DriveError::refused(ExitCode::Environment, message))
     }
 
-    async fn key_of(&self, check: &Check, definition: &VerifierDef, tree: &ObjectId) -> Result<String, DriveError> {
+    async fn key_of(
+        &self,
+        check: &Check,
+        definition: &VerifierDef,
+        tree: &ObjectId,
+    ) -> Result<String, DriveError> {
         let mut tools = Vec::new();
         for command in &definition.tools {
             tools.push(self.tool(command).await?);
+        }
+        // What runs is part of the key also if the plan names no tool: another compiler is another verdict.
+        if let Command::Run(words) = &check.command
+            && let Some(program) = words.first()
+            && let Some(binary) = self.binary(program)?
+        {
+            tools.push(Tool { command: vec![program.clone()], output: String::new(), binary });
         }
         let worktree = self.ground.borrow().graph.worktree.clone();
         let prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
@@ -311,22 +352,43 @@ impl Run {
         Ok(verify_key(&inputs).key)
     }
 
+    /// Digest of the program that a name leads to on this machine; `None` if it lies in the tree, whose id is keyed.
+    fn binary(&self, program: &str) -> Result<Option<String>, DriveError> {
+        if program.contains('/') && !program.starts_with('/') {
+            return Ok(None);
+        }
+        let Some(path) = resolve_program(program, &self.places.path()) else { return Ok(None) };
+        if let Some(digest) = self.binaries.borrow().get(path.as_str()) {
+            return Ok(Some(digest.clone()));
+        }
+        let digest = digest_file(&path).map_err(DriveError::io(format!("read {path}")))?;
+        self.binaries.borrow_mut().insert(path.into_string(), digest.clone());
+        Ok(Some(digest))
+    }
+
     /// What a tool is on this machine: asked once in a run.
     async fn tool(&self, command: &[String]) -> Result<Tool, DriveError> {
         if let Some(tool) = self.tools.borrow().get(command) {
             return Ok(tool.clone());
         }
         let place = self.places.make("checks", &nonce()?)?;
-        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+        std::fs::create_dir_all(&place.worktree)
+            .map_err(DriveError::io(format!("make {}", place.worktree)))?;
         let env = self.places.environment(&place, &[]);
         let limits = Limits { total: Some(Duration::from_secs(60)), ..Limits::default() };
-        let spec = self.places.command(&place, command, env, "/dev/null".into(), limits, self.places.verifier_profile(&place));
+        let spec = self.places.command(
+            &place,
+            command,
+            env,
+            "/dev/null".into(),
+            limits,
+            self.places.verifier_profile(&place),
+        );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);
         let outcome = outcome?;
-        let program = command.first().and_then(|program| resolve_program(program, &self.places.path()));
-        let binary = match &program {
-            Some(path) => Sha256::of(&std::fs::read(path).map_err(DriveError::io(format!("read {path}")))?).to_string(),
+        let binary = match command.first() {
+            Some(program) => self.binary(program)?.unwrap_or_default(),
             None => String::new(),
         };
         let mut output = outcome.stdout.text();
@@ -334,6 +396,27 @@ impl Run {
         let tool = Tool { command: command.to_vec(), output, binary };
         self.tools.borrow_mut().insert(command.to_vec(), tool.clone());
         Ok(tool)
+    }
+}
+
+/// SHA-256 of a file, read in pieces.
+fn digest_file(path: &Utf8Path) -> std::io::Result<String> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut Hashing(&mut hasher))?;
+    Ok(Sha256(hasher.finalize().into()).to_string())
+}
+
+struct Hashing<'h>(&'h mut sha2::Sha256);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        sha2::Digest::update(self.0, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -42,7 +42,9 @@ impl DriveError {
             DriveError::Workspace(error) => error.fault().into(),
             DriveError::Journal(error) => error.fault().into(),
             DriveError::Store(error) => error.fault().into(),
-            DriveError::Process(_) | DriveError::Io { .. } | DriveError::Damaged { .. } => Fault::Environment.into(),
+            DriveError::Process(_) | DriveError::Io { .. } | DriveError::Damaged { .. } => {
+                Fault::Environment.into()
+            }
             DriveError::Refused { exit, .. } => *exit,
         }
     }

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 
 use loop_compiler::graph::{Graph, Node, NodeKind, closure_digest};
 
+use super::Run;
 use super::check::{Report, Subject};
 use super::error::DriveError;
 use super::judge::Ground;
 use super::progress::Note;
-use super::Run;
 use crate::journal::Durability;
 use crate::record::Event;
 use crate::schedule::{self, Halt, Index};
@@ -28,7 +28,11 @@ pub fn closure(graph: &Graph, node: &Node) -> String {
 
 /// Was the gate recorded as passed for this closure, with nothing accepted behind it since?
 fn still_open(ground: &Ground, state: &State, node: &Node, closure: &str) -> bool {
-    let Some(passed) = state.gate(&node.gate).and_then(|gate| gate.passed.as_ref()).filter(|passed| passed.closure == closure) else {
+    let Some(passed) = state
+        .gate(&node.gate)
+        .and_then(|gate| gate.passed.as_ref())
+        .filter(|passed| passed.closure == closure)
+    else {
         return false;
     };
     ground
@@ -51,7 +55,13 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
         return Ok(Checked { result: Ok(()) });
     }
     let id = node.id.clone();
-    let subject = Subject { id: &id, start: &base, tree: &tree, criteria: &node.policy.gate_criteria, verify: &node.policy.verify };
+    let subject = Subject {
+        id: &id,
+        start: &base,
+        tree: &tree,
+        criteria: &node.policy.gate_criteria,
+        verify: &node.policy.verify,
+    };
     let report = run.check_tree(&subject).await?;
     if report.cancelled {
         return Ok(Checked { result: Err(Halt::Waiting) });
@@ -66,17 +76,27 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
         let gate = state.gate(&node.gate);
         (
             gate.is_some_and(|gate| gate.is_approved(&closure)),
-            gate.and_then(|gate| gate.decision_on(&closure)).filter(|decision| !decision.is_approval()).map(|decision| decision.statement.reason.clone()),
-            gate.and_then(|gate| gate.reached.as_ref()).is_some_and(|reached| reached.closure == closure && reached.head == head),
+            gate.and_then(|gate| gate.decision_on(&closure))
+                .filter(|decision| !decision.is_approval())
+                .map(|decision| decision.statement.reason.clone()),
+            gate.and_then(|gate| gate.reached.as_ref())
+                .is_some_and(|reached| reached.closure == closure && reached.head == head),
         )
     };
     if !node.policy.human_approval || approved {
-        run.append(vec![Event::GatePassed { feature, gate: node.gate.clone(), head, closure }], Durability::Synced)?;
+        run.append(
+            vec![Event::GatePassed { feature, gate: node.gate.clone(), head, closure }],
+            Durability::Synced,
+        )?;
         run.progress.note(&Note::GatePassed { gate: &node.gate });
         return Ok(Checked { result: Ok(()) });
     }
     if let Some(reason) = refused {
-        let why = format!("gate `{}` was refused{}", node.gate, reason.map(|reason| format!(": {reason}")).unwrap_or_default());
+        let why = format!(
+            "gate `{}` was refused{}",
+            node.gate,
+            reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+        );
         run.progress.note(&Note::Halted { unit: &id, why: &why });
         return Ok(Checked { result: Err(Halt::Blocked) });
     }
@@ -115,7 +135,8 @@ pub fn page_text(ground: &Ground, state: &State, gate: &Node, verified: &[String
     }
     let _ = writeln!(page, "Head: {}", ground.tip);
     let _ = writeln!(page, "\nUnits:");
-    for node in ground.graph.nodes.iter().filter(|node| node.gate == gate.gate && node.kind != NodeKind::Gate) {
+    for node in ground.graph.nodes.iter().filter(|node| node.gate == gate.gate && node.kind != NodeKind::Gate)
+    {
         let title = node.policy.title.as_deref().or(node.ask.goal.as_deref()).unwrap_or_default();
         let _ = writeln!(page, "  {}  {}", node.id, title.lines().next().unwrap_or_default());
         let Some(unit) = state.unit(&node.id) else { continue };

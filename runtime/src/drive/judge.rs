@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use loop_compiler::glob::{Pattern, PatternSet};
-use loop_compiler::graph::{Content, ContentEntry, Graph, KeyField, Keyed, Node, NodeKind, Ref, Topology, UnitKeyInputs, section_digest, unit_key};
+use loop_compiler::graph::{
+    Content, ContentEntry, Graph, KeyField, Keyed, Node, NodeKind, Ref, Topology, UnitKeyInputs,
+    section_digest, unit_key,
+};
 use loop_compiler::markdown;
 
 use super::error::DriveError;
@@ -27,7 +30,7 @@ pub struct Ground {
     pub store: Arc<Store>,
     /// The commit that the run is pinned to.
     pub base: ObjectId,
-    pub base_tree: Tree,
+    pub base_tree: Arc<Tree>,
     /// Head of the feature's branch (the base while the branch is new) and its tree.
     pub tip: ObjectId,
     pub tip_tree: Tree,
@@ -52,7 +55,7 @@ pub struct Settled {
 pub struct Work {
     pub keyed: Keyed,
     pub policy: String,
-    pub start: Tree,
+    pub start: Arc<Tree>,
     pub from: Origin,
 }
 
@@ -81,11 +84,14 @@ impl Ground {
 
     /// The tree that a node starts from: the pinned base and the patches of everything it comes after, in
     /// canonical order. What agents see depends on the graph alone, not on who finished first.
-    pub fn start_tree(&self, index: Index) -> Result<Tree, DriveError> {
-        let mut tree = self.base_tree.clone();
+    pub fn start_tree(&self, index: Index) -> Result<Arc<Tree>, DriveError> {
+        let mut tree = Arc::clone(&self.base_tree);
+        if !self.settled.values().any(|settled| settled.pending) {
+            return Ok(tree);
+        }
         for before in self.topology.ancestors_in_canonical_order(index) {
             let Some(settled) = self.settled.get(&before).filter(|settled| settled.pending) else { continue };
-            apply(&mut tree, &settled.result.object.patch, &self.node(before).id)?;
+            apply(Arc::make_mut(&mut tree), &settled.result.object.patch, &self.node(before).id)?;
         }
         Ok(tree)
     }
@@ -95,18 +101,24 @@ impl Ground {
         let node = self.node(index);
         let inputs = UnitKeyInputs {
             ask: &node.ask,
-            refs: node.ask.refs.iter().map(|r| Ok((r.clone(), self.content(start, r)?))).collect::<Result<_, DriveError>>()?,
+            refs: node
+                .ask
+                .refs
+                .iter()
+                .map(|r| Ok((r.clone(), self.content(start, r)?)))
+                .collect::<Result<_, DriveError>>()?,
             rules: node
                 .ask
                 .rules
                 .iter()
-                .map(|path| {
-                    let whole = Ref { path: path.clone(), heading: None };
-                    Ok((path.clone(), self.content(start, &whole)?))
-                })
+                .map(|rules| Ok((rules.clone(), self.content(start, &reference_of(rules))?)))
                 .collect::<Result<_, DriveError>>()?,
             inputs: effective_inputs(node, start),
-            needs: self.upstream(index).into_iter().map(|(path, entry)| (path, entry.as_ref().map(content_entry))).collect(),
+            needs: self
+                .upstream(index)
+                .into_iter()
+                .map(|(path, entry)| (path, entry.as_ref().map(content_entry)))
+                .collect(),
         };
         Ok(unit_key(&inputs))
     }
@@ -124,7 +136,9 @@ impl Ground {
 
     /// Text of a file or section on a tree; `None` if it is not there.
     pub fn text(&self, tree: &Tree, reference: &Ref) -> Result<Option<String>, DriveError> {
-        let Some(bytes) = self.repository.read(tree, &reference.path, self.store.as_ref())? else { return Ok(None) };
+        let Some(bytes) = self.repository.read(tree, &reference.path, self.store.as_ref())? else {
+            return Ok(None);
+        };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         match &reference.heading {
             None => Ok(Some(text)),
@@ -147,11 +161,21 @@ impl Ground {
                 return Ok(Some(format!("{}{heading}", reference.path)));
             }
         }
-        Ok(node.ask.rules.iter().find(|path| start.entry(path).is_none()).cloned())
+        for rules in &node.ask.rules {
+            if self.content(start, &reference_of(rules))?.is_none() {
+                return Ok(Some(rules.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Judges a node whose predecessors are all settled or accepted.
-    pub fn judge(&self, index: Index, state: &State, redo: &BTreeSet<String>) -> Result<Decision, DriveError> {
+    pub fn judge(
+        &self,
+        index: Index,
+        state: &State,
+        redo: &BTreeSet<String>,
+    ) -> Result<Decision, DriveError> {
         let node = self.node(index);
         let start = self.start_tree(index)?;
         let keyed = self.key(index, &start)?;
@@ -162,7 +186,9 @@ impl Ground {
             });
         }
         if let Some(what) = self.missing(node, &start)? {
-            let text = format!("`{what}` is not on the tree that the unit starts from; commit it, or let a unit before it make it");
+            let text = format!(
+                "`{what}` is not on the tree that the unit starts from; commit it, or let a unit before it make it"
+            );
             return Ok(Decision::Halt(Halt::Blocked, text));
         }
         let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
@@ -170,7 +196,14 @@ impl Ground {
         if !again && let Some(decision) = self.from_results(index, &keyed)? {
             return Ok(decision);
         }
-        let run = |from: Origin| Decision::Run(Box::new(Work { keyed: keyed.clone(), policy: policy.clone(), start: start.clone(), from }));
+        let run = |from: Origin| {
+            Decision::Run(Box::new(Work {
+                keyed: keyed.clone(),
+                policy: policy.clone(),
+                start: Arc::clone(&start),
+                from,
+            }))
+        };
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 return Ok(run(Origin::Claim { output: output.clone() }));
@@ -202,7 +235,7 @@ impl Ground {
             }
             let newest = at + 1 == results.len();
             if !result.empty && result.landing.is_none() {
-                if newest && applies(&self.start_tree(index)?, &result.object.patch) {
+                if newest && applies(self.start_tree(index)?.as_ref(), &result.object.patch) {
                     return Ok(Some(Decision::Accepted(Settled::pending(result.clone()))));
                 }
                 continue;
@@ -217,7 +250,9 @@ impl Ground {
             if changed.iter().all(|path| self.is_undone(&node.id, path)) {
                 let text = format!(
                     "its commit was reverted: {} {} as before it\n  `loop exec --redo {}` runs it again; removing the unit from the plan accepts the revert",
-                    quoted_list(&changed), if changed.len() == 1 { "is" } else { "are" }, node.id
+                    quoted_list(&changed),
+                    if changed.len() == 1 { "is" } else { "are" },
+                    node.id
                 );
                 return Ok(Some(Decision::Halt(Halt::Undone, text)));
             }
@@ -237,7 +272,9 @@ impl Ground {
             .output
             .iter()
             .map(|entry| match drifted.contains(&entry.path) {
-                true => OutputEntry { path: entry.path.clone(), entry: self.tip_tree.entry(&entry.path).cloned() },
+                true => {
+                    OutputEntry { path: entry.path.clone(), entry: self.tip_tree.entry(&entry.path).cloned() }
+                }
                 false => entry.clone(),
             })
             .collect();
@@ -261,15 +298,29 @@ impl Ground {
     }
 
     /// A patch that an agent already made for this key: captured before a crash, or out of a scope that allows it now.
-    fn kept_patch(&self, node: &Node, state: &State, keyed: &Keyed, start: &Tree) -> Result<Option<Origin>, DriveError> {
+    fn kept_patch(
+        &self,
+        node: &Node,
+        state: &State,
+        keyed: &Keyed,
+        start: &Tree,
+    ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
             let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-            return Ok(Some(Origin::Captured { attempt, manifest, why: "its agent had finished before the run was interrupted" }));
+            return Ok(Some(Origin::Captured {
+                attempt,
+                manifest,
+                why: "its agent had finished before the run was interrupted",
+            }));
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
         let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
-        Ok(adoptable.then_some(Origin::Captured { attempt, manifest, why: "its kept patch fits the scope now" }))
+        Ok(adoptable.then_some(Origin::Captured {
+            attempt,
+            manifest,
+            why: "its kept patch fits the scope now",
+        }))
     }
 
     /// Stop before paying for a unit only because somebody edited what it needs.
@@ -279,10 +330,14 @@ impl Ground {
             return None;
         }
         for need in self.topology.needs(index) {
-            let Some(settled) = self.settled.get(need).filter(|settled| !settled.drifted.is_empty()) else { continue };
+            let Some(settled) = self.settled.get(need).filter(|settled| !settled.drifted.is_empty()) else {
+                continue;
+            };
             return Some(format!(
                 "{} of `{}` was edited after it landed, and this unit would run again for it\n  `loop exec --redo {}` runs it; reverting the edit keeps the result it has",
-                quoted_list(&settled.drifted), self.node(*need).id, node.id
+                quoted_list(&settled.drifted),
+                self.node(*need).id,
+                node.id
             ));
         }
         None
@@ -302,6 +357,14 @@ impl Settled {
     }
 }
 
+/// A rules file as the ask names it: a path, or `path#heading`.
+pub(super) fn reference_of(rules: &str) -> Ref {
+    match rules.split_once('#') {
+        Some((path, heading)) => Ref { path: path.to_owned(), heading: Some(heading.to_owned()) },
+        None => Ref { path: rules.to_owned(), heading: None },
+    }
+}
+
 /// Does the patch touch only what the unit may change?
 pub(super) fn fits(patch: &Patch, node: &Node) -> bool {
     outside(patch, node).is_empty()
@@ -310,7 +373,12 @@ pub(super) fn fits(patch: &Patch, node: &Node) -> bool {
 /// Paths of the patch that the unit may not change.
 pub(super) fn outside(patch: &Patch, node: &Node) -> Vec<String> {
     let scope = Scope::of(node);
-    patch.changes.iter().filter(|change| !scope.allows(&change.path)).map(|change| change.path.clone()).collect()
+    patch
+        .changes
+        .iter()
+        .filter(|change| !scope.allows(&change.path))
+        .map(|change| change.path.clone())
+        .collect()
 }
 
 /// A unit's scope, parsed.
@@ -321,7 +389,13 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(node: &Node) -> Scope {
         // The compiler parsed each of them; one that it did not accept allows nothing.
-        let patterns = node.scope.writes.iter().chain(&node.scope.creates).filter_map(|text| Pattern::parse(text).ok()).collect();
+        let patterns = node
+            .scope
+            .writes
+            .iter()
+            .chain(&node.scope.creates)
+            .filter_map(|text| Pattern::parse(text).ok())
+            .collect();
         Scope { patterns }
     }
 
@@ -334,7 +408,8 @@ fn effective_inputs(node: &Node, start: &Tree) -> Vec<(String, ContentEntry)> {
     if node.ask.inputs.is_empty() {
         return Vec::new();
     }
-    let patterns: Vec<Pattern> = node.ask.inputs.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+    let patterns: Vec<Pattern> =
+        node.ask.inputs.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
     let set = PatternSet::new(patterns);
     let own = Scope::of(node);
     start
@@ -375,7 +450,8 @@ fn manual_text(node: &Node) -> String {
 }
 
 pub(super) fn quoted_list(paths: &[String]) -> String {
-    let mut shown: Vec<String> = paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
+    let mut shown: Vec<String> =
+        paths.iter().take(5).map(|path| format!("`{}`", path.escape_debug())).collect();
     if paths.len() > 5 {
         shown.push(format!("{} more", paths.len() - 5));
     }

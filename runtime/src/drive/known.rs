@@ -43,7 +43,13 @@ impl KnownResult {
             trailers: Vec::new(),
             verdicts: Vec::new(),
         };
-        KnownResult { key: String::new(), digest: Sha256([0; 32]), object: Arc::new(object), empty: true, landing: None }
+        KnownResult {
+            key: String::new(),
+            digest: Sha256([0; 32]),
+            object: Arc::new(object),
+            empty: true,
+            landing: None,
+        }
     }
 }
 
@@ -68,18 +74,25 @@ impl Known {
     /// Reads results from the store for everything the journal says was accepted; then the branch's history for
     /// commits of this feature that the journal does not know.
     pub fn load(
-        state: &State, store: &Store, repository: &Repository, feature: &str, tip: &ObjectId,
+        state: &State,
+        store: &Store,
+        repository: &Repository,
+        feature: &str,
+        tip: &ObjectId,
     ) -> Result<Known, DriveError> {
         let mut known = Known::default();
         for accepted in state.accepted_in_order() {
             let object: ResultObject = super::load(store, &accepted.result)?;
-            known.add(&accepted.unit, KnownResult {
-                key: accepted.key.clone(),
-                digest: accepted.result,
-                object: Arc::new(object),
-                empty: accepted.empty,
-                landing: accepted.landing.clone(),
-            });
+            known.add(
+                &accepted.unit,
+                KnownResult {
+                    key: accepted.key.clone(),
+                    digest: accepted.result,
+                    object: Arc::new(object),
+                    empty: accepted.empty,
+                    landing: accepted.landing.clone(),
+                },
+            );
         }
         known.read_claims(repository, feature, tip)?;
         Ok(known)
@@ -126,32 +139,56 @@ impl Known {
     /// What a commit on the branch claims to be this unit's result for this key.
     pub fn claim(&self, unit: &str, key: &str) -> Option<Vec<OutputEntry>> {
         let claim = self.claims.get(unit).filter(|claim| claim.key == key)?;
-        Some(claim.output.iter().map(|(path, entry)| OutputEntry { path: path.clone(), entry: entry.clone() }).collect())
+        Some(
+            claim
+                .output
+                .iter()
+                .map(|(path, entry)| OutputEntry { path: path.clone(), entry: entry.clone() })
+                .collect(),
+        )
     }
 
     /// The union of everything the unit's landings touched, with the entry each left.
     pub fn output(&self, unit: &str) -> BTreeMap<String, Option<Entry>> {
         let newest = self.of(unit).iter().rev().find(|result| result.empty || result.landing.is_some());
         newest
-            .map(|result| result.object.output.iter().map(|left| (left.path.clone(), left.entry.clone())).collect())
+            .map(|result| {
+                result.object.output.iter().map(|left| (left.path.clone(), left.entry.clone())).collect()
+            })
             .unwrap_or_default()
     }
 
-    fn read_claims(&mut self, repository: &Repository, feature: &str, tip: &ObjectId) -> Result<(), DriveError> {
+    fn read_claims(
+        &mut self,
+        repository: &Repository,
+        feature: &str,
+        tip: &ObjectId,
+    ) -> Result<(), DriveError> {
         let history = repository.first_parent_history(tip, None, HISTORY)?;
         for commit in history.iter().rev() {
             let trailers = commit.trailers();
-            let value = |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            let value =
+                |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
             if value("Loop-Feature").as_deref() != Some(feature) {
                 continue;
             }
-            let (Some(unit), Some(key), Some(parent)) = (value("Loop-Unit"), value("Loop-Key"), commit.parents.first()) else { continue };
+            let (Some(unit), Some(key), Some(parent)) =
+                (value("Loop-Unit"), value("Loop-Key"), commit.parents.first())
+            else {
+                continue;
+            };
             let known = self.of(&unit).iter().any(|result| result.landing.as_ref() == Some(&commit.id));
             if known {
                 continue;
             }
-            let Ok(patch) = crate::patch::diff(&repository.tree(parent)?, &repository.tree(&commit.id)?) else { continue };
-            let claim = self.claims.entry(unit.clone()).or_insert_with(|| Claim { key: String::new(), output: BTreeMap::new() });
+            let Ok(patch) = crate::patch::diff(&repository.tree(parent)?, &repository.tree(&commit.id)?)
+            else {
+                continue;
+            };
+            let claim = self
+                .claims
+                .entry(unit.clone())
+                .or_insert_with(|| Claim { key: String::new(), output: BTreeMap::new() });
             claim.key = key;
             for change in patch.changes {
                 claim.output.insert(change.path.clone(), change.after.clone());

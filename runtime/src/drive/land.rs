@@ -2,12 +2,12 @@
 //!
 //! Does not decide the order (the schedule does) and never merges text: a patch applies path by path or not at all.
 
+use super::Run;
 use super::attempt::{Ended, Verified};
 use super::error::DriveError;
 use super::judge::{Settled, apply};
 use super::known::KnownResult;
 use super::progress::Note;
-use super::Run;
 use crate::crash;
 use crate::digest::ObjectId;
 use crate::fault::ExitCode;
@@ -26,7 +26,12 @@ struct Prepared {
 
 impl Run {
     /// Takes in the end of a unit's work: an accepted result is recorded, and lands at once if it is its turn.
-    pub(super) fn unit_ended(&self, schedule: &Schedule, node: Index, ended: Ended) -> Result<schedule::Event, (Index, DriveError)> {
+    pub(super) fn unit_ended(
+        &self,
+        schedule: &Schedule,
+        node: Index,
+        ended: Ended,
+    ) -> Result<schedule::Event, (Index, DriveError)> {
         match ended {
             Ended::Halted(halt) => Ok(schedule::Event::Halted(node, halt)),
             Ended::Verified(verified) => {
@@ -36,7 +41,12 @@ impl Run {
         }
     }
 
-    fn accept(&self, node: Index, verified: Verified, lands_now: bool) -> Result<schedule::Event, DriveError> {
+    fn accept(
+        &self,
+        node: Index,
+        verified: Verified,
+        lands_now: bool,
+    ) -> Result<schedule::Event, DriveError> {
         let unit = verified.object.unit.clone();
         let (digest, empty) = (verified.digest, verified.object.patch.changes.is_empty());
         let accepted = Event::UnitAccepted(UnitAccepted {
@@ -140,19 +150,36 @@ impl Run {
             let ground = self.ground.borrow();
             let expected = ground.repository.branch(&self.branch)?.map(|_| prepared.parent.clone());
             crash::point("land.before-swap");
-            let swapped = ground.repository.swap(&name, expected.as_ref(), &prepared.commit, &format!("loop: land {unit}"))?;
+            let swapped = ground.repository.swap(
+                &name,
+                expected.as_ref(),
+                &prepared.commit,
+                &format!("loop: land {unit}"),
+            )?;
             crash::point("land.after-swap");
             swapped
         };
         let (feature, branch, commit) = (self.feature(), self.branch.clone(), prepared.commit.clone());
         if let Swap::Moved(now) = swapped {
             let now = now.map_or_else(|| "gone".to_owned(), |now| format!("at {}", now.short()));
-            let reason = format!("`{branch}` was moved by somebody else: it is {now}, and {} was expected; look at it with `git log {branch}` and run this again", prepared.parent.short());
-            self.append(vec![Event::LandVoid { feature, unit, branch, commit, reason: reason.clone() }], Durability::Synced)?;
+            let reason = format!(
+                "`{branch}` was moved by somebody else: it is {now}, and {} was expected; look at it with `git log {branch}` and run this again",
+                prepared.parent.short()
+            );
+            self.append(
+                vec![Event::LandVoid { feature, unit, branch, commit, reason: reason.clone() }],
+                Durability::Synced,
+            )?;
             return Err(DriveError::refused(ExitCode::WorkFailed, reason));
         }
         self.append(
-            vec![Event::Landed { feature, unit: unit.clone(), branch, commit: commit.clone(), result: result.digest }],
+            vec![Event::Landed {
+                feature,
+                unit: unit.clone(),
+                branch,
+                commit: commit.clone(),
+                result: result.digest,
+            }],
             Durability::Lazy,
         )?;
         let mut ground = self.ground.borrow_mut();

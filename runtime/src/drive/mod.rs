@@ -82,11 +82,15 @@ pub(crate) struct Run {
     progress: Rc<dyn Progress>,
     cancel: Cancel,
     tools: RefCell<BTreeMap<Vec<String>, loop_compiler::graph::Tool>>,
+    /// Digests of programs, by path.
+    binaries: RefCell<BTreeMap<String, String>>,
     /// Reasons to end with something else than the schedule says.
     verdict: Cell<ExitCode>,
     /// Held while the prepared worktree is made.
     preparing: tokio::sync::Mutex<()>,
-    /// Money reserved by attempts that are under way, in micro-dollars.
+    /// Micro-dollars that the project's other features spent.
+    spent_elsewhere: u64,
+    /// Micro-dollars reserved by attempts that the journal does not tell of yet.
     reserved: Cell<u64>,
 }
 
@@ -102,7 +106,9 @@ impl Blobs for Store {
 
 /// RFC 8785 bytes of a record's object.
 fn jcs(value: &impl serde::Serialize) -> Result<Vec<u8>, DriveError> {
-    crate::record::to_jcs(value).map_err(|error| DriveError::refused(ExitCode::Internal, format!("a record cannot be written: {error}")))
+    crate::record::to_jcs(value).map_err(|error| {
+        DriveError::refused(ExitCode::Internal, format!("a record cannot be written: {error}"))
+    })
 }
 
 /// Reads a JSON object from the store.
@@ -164,12 +170,22 @@ async fn drive(run: &Rc<Run>, handle: &CancelHandle) -> Result<ExitCode, DriveEr
                 }),
                 Action::Run(node) => {
                     let run = Rc::clone(run);
-                    tasks.spawn_local(async move { attempt::run_unit(&run, node).await.map(|ended| Finished::Unit(node, ended)).map_err(|error| (node, error)) });
+                    tasks.spawn_local(async move {
+                        attempt::run_unit(&run, node)
+                            .await
+                            .map(|ended| Finished::Unit(node, ended))
+                            .map_err(|error| (node, error))
+                    });
                     None
                 }
                 Action::Check(node) => {
                     let run = Rc::clone(run);
-                    tasks.spawn_local(async move { gate::check(&run, node).await.map(|checked| Finished::Gate(node, checked)).map_err(|error| (node, error)) });
+                    tasks.spawn_local(async move {
+                        gate::check(&run, node)
+                            .await
+                            .map(|checked| Finished::Gate(node, checked))
+                            .map_err(|error| (node, error))
+                    });
                     None
                 }
             };
@@ -212,7 +228,10 @@ async fn drive(run: &Rc<Run>, handle: &CancelHandle) -> Result<ExitCode, DriveEr
     if let Some(error) = failure {
         return Err(error);
     }
-    Ok(schedule.halted().map(|(_, halt)| halt_exit(halt, run.options.unit.is_some())).fold(run.verdict.get(), ExitCode::and))
+    Ok(schedule
+        .halted()
+        .map(|(_, halt)| halt_exit(halt, run.options.unit.is_some()))
+        .fold(run.verdict.get(), ExitCode::and))
 }
 
 /// The exit code of a halt. A single unit that was asked for by name and failed asks for no decision.
@@ -348,7 +367,10 @@ impl Run {
             Decision::Done(settled) => {
                 self.progress.note(&Note::Cached { unit: &id });
                 if !settled.drifted.is_empty() {
-                    let text = format!("{} of `{id}` was edited after it landed", judge::quoted_list(&settled.drifted));
+                    let text = format!(
+                        "{} of `{id}` was edited after it landed",
+                        judge::quoted_list(&settled.drifted)
+                    );
                     self.progress.note(&Note::Warning { text: &text });
                 }
                 self.ground.borrow_mut().settled.insert(node, settled);
@@ -387,7 +409,8 @@ pub fn selection(ground: &Ground, options: &Options) -> Vec<bool> {
 
 /// The operating system's user, by name.
 pub fn os_user(variable: &dyn Fn(&str) -> Option<String>) -> Actor {
-    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    let name =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
     let uid = || format!("uid {}", rustix::process::getuid().as_raw());
     Actor { kind: "os-user".to_owned(), name: name.unwrap_or_else(uid) }
 }
@@ -396,7 +419,8 @@ pub fn os_user(variable: &dyn Fn(&str) -> Option<String>) -> Actor {
 pub fn nonce() -> Result<String, DriveError> {
     let mut bytes = [0u8; 8];
     let file = std::fs::File::open("/dev/urandom");
-    file.and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes)).map_err(DriveError::io("read random bytes"))?;
+    file.and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(DriveError::io("read random bytes"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -15,7 +15,7 @@ use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
 use crate::patch::Tree;
 use crate::process::CommandSpec;
-use crate::sandbox::{Access, Detected, Profile, Role, toolchain_binds};
+use crate::sandbox::{Access, Detected, Profile, Role, Toolchain, toolchain_binds};
 use crate::workspace::{Blobs, Repository, export, remove_tree};
 
 /// Where places are made, and the surroundings that every command in them shares.
@@ -24,6 +24,8 @@ pub struct Places {
     /// The name of the worktree's directory: the same as the user's, as some tools take it for the project's name.
     name: String,
     environment: BTreeMap<String, OsString>,
+    /// Where compilers and interpreters are, found once.
+    toolchain: Toolchain,
     detected: Detected,
 }
 
@@ -40,14 +42,27 @@ pub struct Place {
 impl Places {
     /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
     /// repository share its id and not their attempts.
-    pub fn new(repository: &Repository, environment: BTreeMap<String, OsString>, detected: Detected) -> Result<Places, DriveError> {
+    pub fn new(
+        repository: &Repository,
+        environment: BTreeMap<String, OsString>,
+        detected: Detected,
+    ) -> Result<Places, DriveError> {
         let id = repository.identity()?.unwrap_or_default();
         let clone = Sha256::of(repository.git_common_dir().as_str().as_bytes()).to_string();
-        let directory = |name: &str| environment.get(name).and_then(|value| value.to_str()).filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
-        let cache = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache"))).unwrap_or_else(|| "/tmp".into());
+        let directory = |name: &str| {
+            environment
+                .get(name)
+                .and_then(|value| value.to_str())
+                .filter(|value| value.starts_with('/'))
+                .map(Utf8PathBuf::from)
+        };
+        let cache = directory("XDG_CACHE_HOME")
+            .or_else(|| directory("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_else(|| "/tmp".into());
         let root = cache.join("loop").join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]));
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
-        Ok(Places { root, name, environment, detected })
+        let toolchain = toolchain_binds(&environment);
+        Ok(Places { root, name, environment, toolchain, detected })
     }
 
     pub fn detected(&self) -> &Detected {
@@ -77,6 +92,10 @@ impl Places {
         for path in [&place.dir, &place.home, &place.out, &place.dir.join("work")] {
             std::fs::create_dir_all(path).map_err(DriveError::io(format!("make {path}")))?;
         }
+        // What an agent makes belongs to whoever runs `loop`, set-user-id bits included: nobody else gets in.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&place.dir, private)
+            .map_err(DriveError::io(format!("close {} to others", place.dir)))?;
         std::fs::File::create(&place.lock).map_err(DriveError::io(format!("make {}", place.lock)))?;
         Ok(place)
     }
@@ -104,8 +123,15 @@ impl Places {
     }
 
     /// A clean export of `tree` as the place's worktree: files only, no `.git`.
-    pub fn export(&self, place: &Place, repository: &Repository, tree: &Tree, blobs: &dyn Blobs) -> Result<(), DriveError> {
-        std::fs::create_dir_all(&place.worktree).map_err(DriveError::io(format!("make {}", place.worktree)))?;
+    pub fn export(
+        &self,
+        place: &Place,
+        repository: &Repository,
+        tree: &Tree,
+        blobs: &dyn Blobs,
+    ) -> Result<(), DriveError> {
+        std::fs::create_dir_all(&place.worktree)
+            .map_err(DriveError::io(format!("make {}", place.worktree)))?;
         Ok(export(repository, tree, &place.worktree, blobs)?)
     }
 
@@ -123,7 +149,12 @@ impl Places {
 
     /// The private repository of an attempt.
     pub fn checkout(
-        &self, place: &Place, repository: &Repository, tree: &Tree, head: &ObjectId, blobs: &dyn Blobs,
+        &self,
+        place: &Place,
+        repository: &Repository,
+        tree: &Tree,
+        head: &ObjectId,
+        blobs: &dyn Blobs,
     ) -> Result<(), DriveError> {
         repository.private_checkout(&place.dir, &self.name, tree, head, blobs)?;
         Ok(())
@@ -131,11 +162,17 @@ impl Places {
 
     /// The environment of a command in a place: fixed values, where tools are, and `allowed` from the user's.
     pub fn environment(&self, place: &Place, allowed: &[String]) -> BTreeMap<String, OsString> {
-        let mut env: BTreeMap<String, OsString> = toolchain_binds(&self.environment).env;
-        for (name, value) in [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")] {
+        let mut env: BTreeMap<String, OsString> = self.toolchain.env.clone();
+        for (name, value) in
+            [("LANG", "C.UTF-8"), ("TZ", "UTC"), ("TERM", "dumb"), ("GIT_CONFIG_NOSYSTEM", "1")]
+        {
             env.insert(name.into(), value.into());
         }
-        let temporary = if self.detected.containment.is_confined() { "/tmp".to_owned() } else { place.out.join("tmp").into_string() };
+        let temporary = if self.detected.containment.is_confined() {
+            "/tmp".to_owned()
+        } else {
+            place.out.join("tmp").into_string()
+        };
         if !self.detected.containment.is_confined() {
             let _ = std::fs::create_dir_all(&temporary);
         }
@@ -152,8 +189,11 @@ impl Places {
 
     /// What an agent sees: its worktree, its git directory, the user's objects to read, the network.
     pub fn agent_profile(&self, place: &Place, repository: &Repository) -> Result<Profile, DriveError> {
-        let mut profile = self.common(Profile::agent(&self.detected), place)
-            .with(place.dir.join("git"), Access::Write, Role::GitDir);
+        let mut profile = self.common(Profile::agent(&self.detected), place).with(
+            place.dir.join("git"),
+            Access::Write,
+            Role::GitDir,
+        );
         for objects in repository.object_dirs()? {
             profile = profile.with(objects, Access::Read, Role::Objects);
         }
@@ -167,7 +207,7 @@ impl Places {
 
     fn common(&self, profile: Profile, place: &Place) -> Profile {
         profile
-            .with_all(toolchain_binds(&self.environment).mounts)
+            .with_all(self.toolchain.mounts.iter().cloned())
             .with(&place.worktree, Access::Write, Role::Worktree)
             .with(&place.home, Access::Write, Role::Home)
             .with(&place.out, Access::Write, Role::Exchange)
@@ -175,8 +215,13 @@ impl Places {
 
     /// A command in the place's worktree.
     pub fn command(
-        &self, place: &Place, argv: &[String], env: BTreeMap<String, OsString>, stdin: &Utf8Path,
-        limits: crate::process::Limits, profile: Profile,
+        &self,
+        place: &Place,
+        argv: &[String],
+        env: BTreeMap<String, OsString>,
+        stdin: &Utf8Path,
+        limits: crate::process::Limits,
+        profile: Profile,
     ) -> CommandSpec {
         CommandSpec {
             argv: argv.iter().map(OsString::from).collect(),
@@ -221,5 +266,7 @@ fn copy_file(from: &Utf8Path, to: &Utf8Path, metadata: &std::fs::Metadata) -> st
         std::io::copy(&mut source, &mut target)?;
     }
     target.set_permissions(metadata.permissions())?;
-    target.set_times(std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?))
+    target.set_times(
+        std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?),
+    )
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use loop_compiler::graph::{Command, Graph, NodeKind, Predicate, Via};
 
+use super::Setup;
 use super::error::DriveError;
-use super::judge::{Ground, Scope};
+use super::judge::{Ground, Scope, reference_of};
 use super::known::Known;
 use super::place::Places;
-use super::Setup;
 use crate::digest::ObjectId;
 use crate::fault::ExitCode;
 use crate::journal::lock::{BranchLock, LockError};
@@ -36,14 +36,23 @@ pub(super) fn lock(setup: &Setup) -> Result<BranchLock, DriveError> {
 
 /// Where a run stands: base and branch resolved, results of earlier runs read. `pinned` is the base of an open run.
 pub fn ground(
-    graph: Graph, repository: Repository, store: Arc<Store>, state: &State, base: Option<&str>, pinned: Option<&ObjectId>,
+    graph: Graph,
+    repository: Repository,
+    store: Arc<Store>,
+    state: &State,
+    base: Option<&str>,
+    pinned: Option<&ObjectId>,
 ) -> Result<(Ground, String), DriveError> {
     let branch = branch_name(&graph.feature.id);
     if let Some(blocking) = repository.branch_name_blocked(&branch)? {
-        return Err(usage(format!("the branch `{branch}` cannot be made while the branch `{blocking}` exists; rename that one")));
+        return Err(usage(format!(
+            "the branch `{branch}` cannot be made while the branch `{blocking}` exists; rename that one"
+        )));
     }
     if let Some(place) = repository.checked_out_in(&branch) {
-        return Err(usage(format!("`{branch}` is checked out in {place}; switch to another branch there (`git switch -`), as runs move it")));
+        return Err(usage(format!(
+            "`{branch}` is checked out in {place}; switch to another branch there (`git switch -`), as runs move it"
+        )));
     }
     let head = repository.branch(&branch)?;
     let (name, start) = match &head {
@@ -53,7 +62,9 @@ pub fn ground(
     if let (Some(head), Some(asked)) = (&head, base)
         && !repository.is_ancestor(&start, head)?
     {
-        return Err(usage(format!("`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it")));
+        return Err(usage(format!(
+            "`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it"
+        )));
     }
     let tip = head.unwrap_or_else(|| start.clone());
     let base = pinned.cloned().unwrap_or_else(|| tip.clone());
@@ -61,7 +72,7 @@ pub fn ground(
     let known = Known::load(state, &store, &repository, &feature, &tip)?;
     let ground = Ground {
         topology: graph.topology(),
-        base_tree: repository.tree(&base)?,
+        base_tree: Arc::new(repository.tree(&base)?),
         tip_tree: repository.tree(&tip)?,
         base,
         tip,
@@ -79,10 +90,17 @@ fn usage(message: String) -> DriveError {
     DriveError::refused(ExitCode::Usage, message)
 }
 
+const NO_COMMITS: &str =
+    "the repository has no commits yet; make a first one: `git add -A && git commit -m \"first\"`";
+
 /// `--base`, then the feature's, the project's, the current branch.
-fn resolve_base(graph: &Graph, repository: &Repository, asked: Option<&str>) -> Result<(String, ObjectId), DriveError> {
+fn resolve_base(
+    graph: &Graph,
+    repository: &Repository,
+    asked: Option<&str>,
+) -> Result<(String, ObjectId), DriveError> {
     if repository.resolve("HEAD")?.is_none() && asked.is_none() && graph.feature.base.is_none() {
-        return Err(usage("the repository has no commits yet; make a first one: `git add -A && git commit -m \"first\"`".into()));
+        return Err(usage(NO_COMMITS.into()));
     }
     let (name, source) = match (asked, &graph.feature.base) {
         (Some(asked), _) => (asked.to_owned(), "`--base`"),
@@ -96,19 +114,27 @@ fn resolve_base(graph: &Graph, repository: &Repository, asked: Option<&str>) -> 
     };
     match repository.resolve(&name)? {
         Some(commit) => Ok((name, commit)),
-        None => Err(usage(format!("the base `{name}` ({source}) does not exist; `git branch -a` shows what does"))),
+        None if repository.resolve("HEAD")?.is_none() => Err(usage(NO_COMMITS.into())),
+        None => Err(usage(format!(
+            "the base `{name}` ({source}) does not exist; `git branch -a` shows what does"
+        ))),
     }
 }
 
 /// Every file that the plan reads at run time is on the base, or may be made by a unit before.
 fn references_exist(ground: &Ground) -> Result<(), DriveError> {
     for node in ground.graph.nodes.iter().filter(|node| node.kind == NodeKind::Dispatch) {
-        let paths = node.ask.refs.iter().map(|reference| &reference.path).chain(&node.ask.rules);
-        for path in paths {
+        let rules = node.ask.rules.iter().map(|rules| reference_of(rules).path);
+        let paths = node.ask.refs.iter().map(|reference| reference.path.clone()).chain(rules);
+        for path in &paths.collect::<Vec<_>>() {
             if ground.base_tree.entry(path).is_some() || ground.tip_tree.entry(path).is_some() {
                 continue;
             }
-            let made = ground.topology.ancestors_in_canonical_order(node.index).into_iter().any(|before| Scope::of(ground.node(before)).allows(path));
+            let made = ground
+                .topology
+                .ancestors_in_canonical_order(node.index)
+                .into_iter()
+                .any(|before| Scope::of(ground.node(before)).allows(path));
             if !made {
                 return Err(usage(format!(
                     "`{path}`, which unit `{}` reads, is not in commit {}; commit it first: agents see committed files only",
@@ -138,15 +164,25 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
         if !found(&program, &path, &root, ground) {
             let how = match agent.via {
                 Via::Claude => "; `npm install -g @anthropic-ai/claude-code` installs it",
-                Via::Command if program.contains('/') => "; a path is relative to the worktree, so the file must be committed and executable",
+                Via::Command if program.contains('/') => {
+                    "; a path is relative to the worktree, so the file must be committed and executable"
+                }
                 Via::Command => "; install it, or name it with its path",
             };
-            return Err(DriveError::refused(ExitCode::Environment, format!("the program `{program}` of agent `{}` was not found{how}", agent.id)));
+            return Err(DriveError::refused(
+                ExitCode::Environment,
+                format!("the program `{program}` of agent `{}` was not found{how}", agent.id),
+            ));
         }
     }
     for node in nodes() {
         let checks = node.policy.verify.iter().map(|verify| (verify.verifier.as_str(), &verify.check));
-        let criteria = node.ask.criteria.iter().chain(&node.policy.gate_criteria).flat_map(|criterion| &criterion.predicates);
+        let criteria = node
+            .ask
+            .criteria
+            .iter()
+            .chain(&node.policy.gate_criteria)
+            .flat_map(|criterion| &criterion.predicates);
         let commands = criteria.filter_map(|predicate| match predicate {
             Predicate::Command(check) => Some(("a criterion", check)),
             _ => None,
@@ -165,15 +201,29 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
     if let Some(program) = ground.graph.worktree.prepare.first()
         && !found(program, &path, &root, ground)
     {
-        return Err(DriveError::refused(ExitCode::Environment, format!("the program `{program}` of `prepare` was not found; install it")));
+        return Err(DriveError::refused(
+            ExitCode::Environment,
+            format!("the program `{program}` of `prepare` was not found; install it"),
+        ));
     }
     Ok(())
 }
 
-fn program_of(name: &str, words: &[String], node: &str, path: &str, root: &Utf8Path, ground: &Ground) -> Result<(), DriveError> {
-    let Some(program) = words.first().filter(|program| !found(program, path, root, ground)) else { return Ok(()) };
+fn program_of(
+    name: &str,
+    words: &[String],
+    node: &str,
+    path: &str,
+    root: &Utf8Path,
+    ground: &Ground,
+) -> Result<(), DriveError> {
+    let Some(program) = words.first().filter(|program| !found(program, path, root, ground)) else {
+        return Ok(());
+    };
     let of = if node.is_empty() { String::new() } else { format!(" (unit `{node}`)") };
-    let message = format!("the program `{program}` of verifier `{name}`{of} was not found; install it, or correct the verifier");
+    let message = format!(
+        "the program `{program}` of verifier `{name}`{of} was not found; install it, or correct the verifier"
+    );
     Err(DriveError::refused(ExitCode::Environment, message))
 }
 
@@ -189,5 +239,7 @@ fn found(program: &str, path: &str, root: &Utf8Path, ground: &Ground) -> bool {
     ground.tip_tree.entry(relative).is_some()
         || ground.base_tree.entry(relative).is_some()
         || ground.graph.nodes.iter().any(|node| Scope::of(node).allows(relative))
-        || ground.graph.worktree.share.iter().any(|share| root.join(share).as_str().starts_with(root.as_str()) && relative.starts_with(share.as_str()))
+        || ground.graph.worktree.share.iter().any(|share| {
+            root.join(share).as_str().starts_with(root.as_str()) && relative.starts_with(share.as_str())
+        })
 }

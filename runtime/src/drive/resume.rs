@@ -7,30 +7,48 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use camino::Utf8Path;
+
 use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
 use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
-use crate::digest::ObjectId;
+use crate::digest::Sha256;
 use crate::fault::ExitCode;
-use crate::journal::{Durability, Journal};
-use crate::process::{Cancel, processes_using, wait_released};
+use crate::journal::{self, Durability, Journal};
+use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
 use crate::record::Event;
 use crate::state::State;
+use crate::store::Store;
 use crate::workspace::{Repository, Swap};
 
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
 
-pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cancel) -> Result<Run, DriveError> {
+pub(super) async fn open(
+    setup: Setup,
+    progress: Rc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<Run, DriveError> {
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
     let store = open_store(&repository)?;
-    let opened = Journal::open(&repository.state_dir(), &feature)?;
+    let state_dir = repository.state_dir();
+    let opened = Journal::open(&state_dir, &feature)?;
     let mut journal = opened.journal;
     let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
     if let Some(torn) = &opened.torn {
-        let text = format!("the journal's last {} bytes were cut off by a crash; they are moved aside ({})", torn.bytes, torn.file);
+        no_later_evidence(&state, &store, &repository, &feature)?;
+        if state.records() > 0 {
+            for line in journal.append(&[], Durability::Synced)?.written {
+                state.apply(&line.record);
+                progress.record(&line.bytes);
+            }
+        }
+        let text = format!(
+            "the journal ended in {} bytes of a record that a crash cut off; they were moved aside, and nothing that was acknowledged is lost",
+            torn.bytes
+        );
         progress.note(&Note::Warning { text: &text });
     }
     let places = Places::new(&repository, environment, detected)?;
@@ -38,11 +56,18 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
     settled.extend(intents);
-    let same = state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
+    let same =
+        state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
     let resumed = same.map(|run| (run.id.clone(), run.started.head.clone(), run.started.base.clone()));
+    // A base that was asked for by name is for a new run.
+    let resumed = resumed.filter(|_| options.base.is_none());
     if state.open_run().is_some() && resumed.is_none() {
-        let reason = "the plan changed before the run was finished".to_owned();
-        settled.push(Event::RunEnded { feature: feature.clone(), exit: ExitCode::Interrupted.code(), reason });
+        let reason = "another plan or base was asked for before the run was finished".to_owned();
+        settled.push(Event::RunEnded {
+            feature: feature.clone(),
+            exit: ExitCode::Interrupted.code(),
+            reason,
+        });
     }
     if !settled.is_empty() {
         let appended = journal.append(&settled, Durability::Synced)?;
@@ -55,12 +80,19 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         return Err(DriveError::refused(ExitCode::WorkFailed, reason));
     }
     sweep(&state, &places).await;
-    // A base that was asked for by name is for a new run.
-    let pinned = resumed.as_ref().filter(|_| options.base.is_none());
-    let exists = |head: &ObjectId| repository.commit(head).is_ok();
-    let pinned = pinned.filter(|(_, head, _)| exists(head)).cloned();
-    let (ground, base_name) =
-        preflight::ground(graph, repository, store, &state, options.base.as_deref(), pinned.as_ref().map(|(_, head, _)| head))?;
+    let pinned = resumed.filter(|(_, head, _)| repository.commit(head).is_ok());
+    let open_run = pinned.as_ref().map(|(id, ..)| id.as_str());
+    for run in state.runs().iter().filter(|run| Some(run.id.as_str()) != open_run) {
+        repository.release_keep(&run.id)?;
+    }
+    let (ground, base_name) = preflight::ground(
+        graph,
+        repository,
+        store,
+        &state,
+        options.base.as_deref(),
+        pinned.as_ref().map(|(_, head, _)| head),
+    )?;
     let selected = selection(&ground, &options);
     preflight::programs(&ground, &places, &selected)?;
     let (run_id, base_name) = match &pinned {
@@ -69,8 +101,15 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
     };
     if let Some((_, head, _)) = &pinned {
         let containment = places.detected().containment.as_str();
-        progress.note(&Note::RunStarted { feature: &feature, branch: &branch, head, resumed: true, containment });
+        progress.note(&Note::RunStarted {
+            feature: &feature,
+            branch: &branch,
+            head,
+            resumed: true,
+            containment,
+        });
     }
+    let spent_elsewhere = spent_elsewhere(&state_dir, &feature)?;
     Ok(Run {
         ground: RefCell::new(ground),
         state: RefCell::new(state),
@@ -85,10 +124,52 @@ pub(super) async fn open(setup: Setup, progress: Rc<dyn Progress>, cancel: Cance
         progress,
         cancel,
         tools: RefCell::new(BTreeMap::new()),
+        binaries: RefCell::new(BTreeMap::new()),
         verdict: Cell::new(ExitCode::Complete),
         preparing: tokio::sync::Mutex::new(()),
+        spent_elsewhere,
         reserved: Cell::new(0),
     })
+}
+
+/// What the repository's other features spent: the project's budget is over all of them.
+fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveError> {
+    let mut spent = 0;
+    for other in journal::features(state_dir)?.into_iter().filter(|other| other != feature) {
+        let contents = journal::read(state_dir, &other)?;
+        spent += State::fold(contents.lines.iter().map(|line| &line.record)).spent().micro_usd;
+    }
+    Ok(spent)
+}
+
+/// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose
+/// result is in our store and not in our journal shows that more than an unfinished append is gone.
+fn no_later_evidence(
+    state: &State,
+    store: &Store,
+    repository: &Repository,
+    feature: &str,
+) -> Result<(), DriveError> {
+    let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
+    for commit in repository.first_parent_history(&tip, None, 1000)? {
+        let trailers = commit.trailers();
+        let value =
+            |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let result = value("Loop-Result").and_then(Sha256::parse);
+        let Some(result) = result.filter(|_| value("Loop-Feature") == Some(feature)) else { continue };
+        let known = state.accepted_in_order().iter().any(|accepted| accepted.result == result);
+        if !known && store.contains(&result) {
+            return Err(DriveError::refused(
+                ExitCode::Environment,
+                format!(
+                    "the journal's end is damaged: commit {} names a result that it does not have any more; nothing was changed. Restore the journal from a copy, or move {} away to start a new one (units on the branch are then verified again)",
+                    commit.id.short(),
+                    repository.state_dir().join("journal").join(feature)
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until every attempt that is still open has ended, and says what is charged for it.
@@ -98,29 +179,42 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
         let started = &attempt.started;
         let lock = places.lock_of("attempts", &started.attempt);
         let dir = places.dir_of("attempts", &started.attempt);
-        if !wait_released(&lock, WAIT).await? {
-            return Err(DriveError::refused(
-                ExitCode::Environment,
+        let mut left = wait_ended(&lock, &dir, WAIT).await?;
+        if left == Left::Locked {
+            let shim = ShimIdentity {
+                pid: started.shim.pid,
+                start: started.shim.start,
+                boot: started.shim.boot.clone(),
+                host: started.shim.host.clone(),
+            };
+            if end_left(&shim).await {
+                left = wait_ended(&lock, &dir, WAIT).await?;
+            }
+        }
+        let message = match left {
+            Left::Nothing => {
+                events.push(Event::AttemptLost {
+                    feature: feature.to_owned(),
+                    unit: started.unit.clone(),
+                    attempt: started.attempt.clone(),
+                    charged_micro_usd: started.reserved_micro_usd,
+                });
+                continue;
+            }
+            Left::Locked => format!(
+                "an attempt of unit `{}` from an earlier run has not ended (its watcher is process {} on {}); end it and run this again",
+                started.unit, started.shim.pid, started.shim.host
+            ),
+            Left::Processes(pids) => {
+                let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
                 format!(
-                    "an attempt of unit `{}` from an earlier run has not ended (its watcher is process {} on {}); end it and run this again",
-                    started.unit, started.shim.pid, started.shim.host
-                ),
-            ));
-        }
-        let left = processes_using(&dir);
-        if !left.is_empty() {
-            let pids: Vec<String> = left.iter().map(u32::to_string).collect();
-            return Err(DriveError::refused(
-                ExitCode::Environment,
-                format!("processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again", started.unit, pids.join(" ")),
-            ));
-        }
-        events.push(Event::AttemptLost {
-            feature: feature.to_owned(),
-            unit: started.unit.clone(),
-            attempt: started.attempt.clone(),
-            charged_micro_usd: started.reserved_micro_usd,
-        });
+                    "processes of an earlier attempt of unit `{}` still work in {dir}: {}; end them and run this again",
+                    started.unit,
+                    pids.join(" ")
+                )
+            }
+        };
+        return Err(DriveError::refused(ExitCode::Environment, message));
     }
     Ok(events)
 }
@@ -128,7 +222,10 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
 /// An intent that is neither landed nor void: the branch says what became of it (protocol, step 11). The second
 /// value says that somebody else moved the branch, which ends the run.
 fn settle_intents(
-    state: &State, repository: &Repository, feature: &str, branch: &str,
+    state: &State,
+    repository: &Repository,
+    feature: &str,
+    branch: &str,
 ) -> Result<(Vec<Event>, Option<String>), DriveError> {
     let mut events = Vec::new();
     let mut moved = None;
@@ -139,10 +236,11 @@ fn settle_intents(
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);
-            tip = match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
-                Swap::Done => Some(intent.commit.clone()),
-                Swap::Moved(now) => now,
-            };
+            tip =
+                match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
+                    Swap::Done => Some(intent.commit.clone()),
+                    Swap::Moved(now) => now,
+                };
         }
         let landed = written
             && match &tip {
@@ -172,7 +270,8 @@ fn settle_intents(
 
 /// Removes places of attempts that are over, or that were never recorded.
 async fn sweep(state: &State, places: &Places) {
-    let open: Vec<String> = state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
+    let open: Vec<String> =
+        state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
     for kind in ["attempts", "checks"] {
         for nonce in places.existing(kind) {
             let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::fault::Fault;
 use crate::sandbox::Profile;
 
 mod cancel;
@@ -132,7 +133,7 @@ pub struct ShimIdentity {
     pub host: String,
 }
 
-/// Why a command could not be run. All of these are the environment's fault, never the agent's.
+/// Why a command could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     #[error("cannot start the shim ({program}): {source}")]
@@ -150,6 +151,11 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
+    /// Whose fault it is. What the command itself does wrong is an [`End`], never an error.
+    pub fn fault(&self) -> Fault {
+        Fault::Environment
+    }
+
     fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> ProcessError {
         let doing = doing.into();
         move |source| ProcessError::Io { doing, source }

@@ -78,16 +78,25 @@ fn any_path(tree: &Tree, pattern: &Pattern) -> bool {
         Some(path) => {
             let below = format!("{path}/").into_bytes();
             tree.files.contains_key(path.as_bytes())
-                || tree.files.range(below.clone()..).next().is_some_and(|(found, _)| found.starts_with(&below))
+                || tree
+                    .files
+                    .range(below.clone()..)
+                    .next()
+                    .is_some_and(|(found, _)| found.starts_with(&below))
         }
-        None => tree.files.keys().filter_map(|path| std::str::from_utf8(path).ok()).any(|path| pattern.matches(path)),
+        None => tree
+            .files
+            .keys()
+            .filter_map(|path| std::str::from_utf8(path).ok())
+            .any(|path| pattern.matches(path)),
     }
 }
 
 /// The first path under the pattern whose entry differs between start and end.
 fn changed(view: &View<'_>, pattern: &Pattern) -> Option<String> {
     let differs = |path: &&Vec<u8>| {
-        view.start.files.get(*path).map(|file| &file.entry) != view.end.files.get(*path).map(|file| &file.entry)
+        view.start.files.get(*path).map(|file| &file.entry)
+            != view.end.files.get(*path).map(|file| &file.entry)
     };
     view.start
         .files
@@ -135,7 +144,8 @@ mod tests {
 
     #[test]
     fn expressions_match_at_lines() {
-        let matches = |path: &str, regex: &str| check(Predicate::Matches { path: path.into(), regex: regex.into() });
+        let matches =
+            |path: &str, regex: &str| check(Predicate::Matches { path: path.into(), regex: regex.into() });
         assert!(matches("b", "^two$"));
         assert!(!matches("b", "^tw$"));
         assert!(!matches("c", "."));

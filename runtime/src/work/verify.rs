@@ -37,7 +37,9 @@ pub fn judge(check: &Check, outcome: &Outcome) -> Judged {
         End::IdleTimedOut => return errored("printed nothing for its idle time".into(), None),
         End::Cancelled => return errored("was stopped".into(), None),
         End::NotFound(what) => return errored(format!("could not be started: {what}"), None),
-        End::ShimLost => return errored("was lost: something killed the process that watches it".into(), None),
+        End::ShimLost => {
+            return errored("was lost: something killed the process that watches it".into(), None);
+        }
     };
     let mut failures = Vec::new();
     let mut message = String::new();
@@ -83,9 +85,19 @@ mod tests {
     use crate::process::Captured;
 
     fn run(end: End, stdout: &str, exit: &[i32], pattern: Option<&str>) -> Verdict {
-        let check = Check { command: Command::Shell("x".into()), exit: exit.to_vec(), stdout: pattern.map(str::to_owned) };
+        let check = Check {
+            command: Command::Shell("x".into()),
+            exit: exit.to_vec(),
+            stdout: pattern.map(str::to_owned),
+        };
         let captured = |text: &str| Captured { bytes: text.as_bytes().to_vec(), ..Captured::default() };
-        let outcome = Outcome { end, stdout: captured(stdout), stderr: captured(""), duration: Duration::ZERO, tree_empty: true };
+        let outcome = Outcome {
+            end,
+            stdout: captured(stdout),
+            stderr: captured(""),
+            duration: Duration::ZERO,
+            tree_empty: true,
+        };
         judge(&check, &outcome).verdict
     }
 
@@ -99,7 +111,14 @@ mod tests {
 
     #[test]
     fn what_could_not_be_judged_is_no_verdict() {
-        for end in [End::Signaled(9), End::TimedOut, End::IdleTimedOut, End::Cancelled, End::ShimLost, End::NotFound("x".into())] {
+        for end in [
+            End::Signaled(9),
+            End::TimedOut,
+            End::IdleTimedOut,
+            End::Cancelled,
+            End::ShimLost,
+            End::NotFound("x".into()),
+        ] {
             assert_eq!(run(end, "", &[0], None), Verdict::Errored);
         }
     }

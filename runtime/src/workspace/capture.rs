@@ -159,13 +159,9 @@ impl Walk<'_> {
             self.blind.push(at.prefix);
             return Ok(());
         }
-        let rules =
-            match names.iter().any(|(name, kind)| name == b".gitignore" && *kind == FileType::RegularFile) {
-                true => at
-                    .rules
-                    .below(&at.prefix, &read_file(&dir, b".gitignore", MAX_IGNORE).unwrap_or_default()),
-                false => at.rules.clone(),
-            };
+        let has_rules =
+            names.iter().any(|(name, kind)| name == b".gitignore" && *kind == FileType::RegularFile);
+        let rules = if has_rules { self.rules_of(&at, &dir) } else { at.rules.clone() };
         for (name, kind) in names {
             if top && name == b".git" {
                 continue;
@@ -180,6 +176,18 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// With the directory's own rules. An unreadable file has none, and is refused when the walk comes to it.
+    fn rules_of(&mut self, at: &Pending, dir: &OwnedFd) -> Rules {
+        let text = read_file(dir, b".gitignore", MAX_IGNORE + 1).unwrap_or_default();
+        let bytes = text.len() as u64;
+        if bytes > MAX_IGNORE && !at.ignored {
+            let path = shown(&[at.prefix.as_slice(), b".gitignore"].concat());
+            self.refusals.insert(Refusal::FileTooLarge { path, bytes, limit: MAX_IGNORE });
+            return at.rules.clone();
+        }
+        at.rules.below(&at.prefix, &text)
     }
 
     fn unreadable(&mut self, at: &Pending, error: io::Error) {
@@ -443,8 +451,8 @@ impl Walk<'_> {
     }
 }
 
-/// A `.gitignore` larger than this is cut.
-const MAX_IGNORE: u64 = 1 << 20;
+/// A `.gitignore` larger than this would take long to make sense of.
+const MAX_IGNORE: u64 = 256 << 10;
 
 fn refused_name(path: &[u8], entry: &Entry, bytes: &[u8]) -> Option<Refusal> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();

@@ -21,6 +21,18 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// What is different later, named for people and sorted: `branch main`, `hook pre-commit`, ...
+    /// What changed of that which only settings and programs of git are: configuration, hooks, attributes. What the
+    /// user moves in daily work (refs, HEAD, index, stash) does not count. For attempts under a sandbox, which cannot
+    /// reach either.
+    pub fn settings_differences(&self, later: &Fingerprint) -> Vec<String> {
+        let daily = |item: &String| {
+            ["branch ", "tag ", "refs/", "HEAD", "the index", "the stash"]
+                .iter()
+                .any(|prefix| item.starts_with(prefix))
+        };
+        self.differences(later).into_iter().filter(|item| !daily(item)).collect()
+    }
+
     pub fn differences(&self, later: &Fingerprint) -> Vec<String> {
         let gone = self.items.keys().filter(|item| !later.items.contains_key(*item));
         let new = later.items.keys().filter(|item| !self.items.contains_key(*item));

@@ -3,7 +3,6 @@
 //! Does not move any ref, and does not know how the fields came to be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use git2::ObjectType;
 
@@ -48,8 +47,8 @@ impl Repository {
         blobs: &dyn Blobs,
     ) -> Result<ObjectId, WorkspaceError> {
         let (commit, objects) = self.commit_on(parent, tree, fields, blobs)?;
-        let scratch = self.state_dir();
-        fs::create_dir_all(&scratch).map_err(WorkspaceError::io("make", scratch.as_str()))?;
+        let exclusive = self.exclusive()?;
+        let scratch = exclusive.scratch()?;
         let objects_dir = self.git_common_dir().join("objects");
         write_pack(&objects, objects_dir.as_std_path(), scratch.as_std_path(), Durability::Synced)?;
         // libgit2 keeps a list of packs: it must see the new one.

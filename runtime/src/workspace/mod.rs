@@ -9,6 +9,7 @@ mod export;
 mod fingerprint;
 mod land;
 mod links;
+mod locks;
 mod names;
 mod objects;
 mod private;

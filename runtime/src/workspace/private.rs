@@ -56,7 +56,7 @@ const ATTRIBUTES: &str = "* -text !eol !filter !ident !working-tree-encoding\n";
 
 impl Repository {
     /// Makes a private repository in `dir` (which exists, is empty and ours): its git directory in
-    /// `dir/git`, its worktree in `dir/work/<name>`. It has no remotes, no branches, and reads objects from
+    /// `dir/git`, its worktree in `<name>` below `dir/work`. It has no remotes, no branches, and reads objects from
     /// the user's repository. HEAD is `head` if that has this tree, otherwise a commit made on top of it.
     pub fn private_checkout(
         &self,

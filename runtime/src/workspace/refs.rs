@@ -1,17 +1,18 @@
 //! Refs of the user's repository: compare-and-swap, made durable; what blocks a name; what is checked out.
 //!
-//! Does not know which commits are worth landing. It speaks git's files backend (loose refs under a lock
+//! Does not know which commits are worth landing, nor how a lock is held (`locks`). It speaks git's files backend (loose refs under a lock
 //! file, `packed-refs`); other backends are refused when the repository is opened.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::ObjectId;
 
-use super::objects::{sync_dir, to_oid};
+use super::locks::RefLock;
+use super::objects::to_oid;
 use super::{Repository, WorkspaceError};
 
 /// What became of a compare-and-swap.
@@ -21,9 +22,6 @@ pub enum Swap {
     /// The ref was not at the expected value but at this one; nothing was changed.
     Moved(Option<ObjectId>),
 }
-
-/// How long to wait for another program's lock on a ref.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 impl Repository {
     /// Moves a ref from `expected` (`None`: it does not exist) to `new`, or leaves it alone and says where it
@@ -36,17 +34,23 @@ impl Repository {
         new: &ObjectId,
         log: &str,
     ) -> Result<Swap, WorkspaceError> {
-        self.update(name, Some(expected), Some(new), log)
+        self.update(name, Some(expected), new, log)
     }
 
     /// Keeps a commit from `git gc` while a run needs it.
     pub fn keep(&self, run: &str, commit: &ObjectId) -> Result<(), WorkspaceError> {
-        self.update(&keep_name(run), None, Some(commit), "").map(drop)
+        self.update(&keep_name(run), None, commit, "").map(drop)
     }
 
     /// Ends [`Repository::keep`]. It is no error if there was none.
     pub fn release_keep(&self, run: &str) -> Result<(), WorkspaceError> {
         let name = keep_name(run);
+        if self.reference(&name)?.is_none() {
+            return Ok(());
+        }
+        let exclusive = self.exclusive()?;
+        RefLock::take(&exclusive, &name, &self.git_common_dir().join(&name))?.delete()?;
+        // `git gc` packs refs: then the pack has one too, and libgit2 knows how to rewrite it.
         if self.reference(&name)?.is_none() {
             return Ok(());
         }
@@ -59,7 +63,7 @@ impl Repository {
         &self,
         name: &str,
         expected: Option<Option<&ObjectId>>,
-        new: Option<&ObjectId>,
+        new: &ObjectId,
         log: &str,
     ) -> Result<Swap, WorkspaceError> {
         if !name.starts_with("refs/") || !git2::Reference::is_valid_name(name) {
@@ -68,13 +72,12 @@ impl Repository {
         if let Some(by) = self.name_blocked(name)? {
             return Err(WorkspaceError::RefBlocked { name: name.to_owned(), by });
         }
-        let Some(new) = new else { return Ok(Swap::Done) };
         let known = self.git.odb().is_ok_and(|odb| to_oid(new).is_ok_and(|oid| odb.exists(oid)));
         if !known {
             return Err(WorkspaceError::MissingObject { id: new.clone() });
         }
-        let path = self.git_common_dir().join(name);
-        let mut lock = Lock::take(name, &path)?;
+        let exclusive = self.exclusive()?;
+        let lock = RefLock::take(&exclusive, name, &self.git_common_dir().join(name))?;
         // From here on no git program changes the ref, loose or packed.
         if self.git.find_reference(name).is_ok_and(|r| r.kind() == Some(git2::ReferenceType::Symbolic)) {
             return Err(WorkspaceError::SymbolicRef { name: name.to_owned() });
@@ -83,13 +86,11 @@ impl Repository {
         if expected.is_some_and(|expected| expected != current.as_ref()) {
             return Ok(Swap::Moved(current));
         }
-        lock.write(format!("{new}\n").as_bytes()).map_err(WorkspaceError::io("write", lock.path.as_str()))?;
         if name.starts_with("refs/heads/") {
             // A lost line of the reflog harms nothing; a failed one must not stop the landing.
             self.append_reflog(name, current.as_ref(), new, log).ok();
         }
-        lock.commit(&path, &self.git_common_dir().join("refs"))
-            .map_err(WorkspaceError::io("write", path.as_str()))?;
+        lock.commit(format!("{new}\n").as_bytes(), &self.git_common_dir().join("refs"))?;
         Ok(Swap::Done)
     }
 
@@ -170,86 +171,6 @@ fn main_worktree(git: &git2::Repository, common: &Utf8Path) -> Utf8PathBuf {
 
 fn keep_name(run: &str) -> String {
     format!("refs/loop/keep/{run}")
-}
-
-/// `<ref>.lock`, deleted when dropped.
-struct Lock {
-    path: Utf8PathBuf,
-    file: Option<File>,
-}
-
-impl Lock {
-    fn take(name: &str, target: &Utf8Path) -> Result<Lock, WorkspaceError> {
-        let path = Utf8PathBuf::from(format!("{target}.lock"));
-        let dir = target.parent().expect("a ref's file has a directory");
-        let mut waited = Duration::ZERO;
-        loop {
-            // Inside the loop: git deletes directories of refs when they become empty.
-            let made = fs::create_dir_all(dir)
-                .and_then(|()| OpenOptions::new().write(true).create_new(true).open(&path));
-            let pause = match made {
-                Ok(file) => return Ok(Lock { path, file: Some(file) }),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::AlreadyExists if !path.exists() || waited < LOCK_WAIT => Ok(()),
-                    io::ErrorKind::AlreadyExists => {
-                        Err(WorkspaceError::RefLocked { name: name.to_owned(), lock: path.clone() })
-                    }
-                    io::ErrorKind::NotFound if waited < LOCK_WAIT => Ok(()),
-                    _ => Err(WorkspaceError::io("make", path.as_str())(error)),
-                },
-            };
-            pause?;
-            let step = Duration::from_millis(10);
-            std::thread::sleep(step);
-            waited += step;
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = self.file.as_mut().expect("the lock is held until it is committed");
-        file.write_all(bytes)?;
-        file.sync_all()
-    }
-
-    /// Renames the lock onto the ref, and syncs its directory; for a new ref all directories up to `top`,
-    /// because they may be new as well.
-    fn commit(mut self, target: &Utf8Path, top: &Utf8Path) -> io::Result<()> {
-        let existed = target.is_file();
-        remove_empty_dirs(target);
-        fs::rename(&self.path, target)?;
-        self.file = None;
-        let dirs = target.ancestors().skip(1).take_while(|dir| dir.starts_with(top));
-        let new = if existed { 1 } else { usize::MAX };
-        dirs.take(new).try_for_each(|dir| sync_dir(dir.as_std_path()))
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.file.take().is_some() {
-            fs::remove_file(&self.path).ok();
-        }
-    }
-}
-
-/// Git leaves empty directories behind where `a/b` was deleted; they must not stop the branch `a`.
-fn remove_empty_dirs(dir: &Utf8Path) {
-    if !dir.is_dir() {
-        return;
-    }
-    let mut found = vec![dir.to_owned()];
-    let mut at = 0;
-    while at < found.len() {
-        for entry in found[at].clone().read_dir_utf8().ok().into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                found.push(entry.into_path());
-            }
-        }
-        at += 1;
-    }
-    found.iter().rev().for_each(|dir| {
-        fs::remove_dir(dir).ok();
-    });
 }
 
 #[cfg(test)]

@@ -15,6 +15,11 @@ use super::output::{Failure, note, print, style};
 use super::{Exit, target};
 
 pub(super) fn run(plan: &Utf8Path, output: Option<&Utf8Path>, digest: bool) -> Result<Exit, Failure> {
+    if let Some(file) = output.filter(|file| file.extension() == Some("kdl")) {
+        return Err(Failure::Told(format!(
+            "{file} would be a plan by its name; write the graph to a `.json` file"
+        )));
+    }
     let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
     let graph = graph::build(&checked);
     if let Some(file) = output {

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use loop_compiler::diagnostic::render::{Style, human};
-use loop_compiler::diagnostic::{FAMILIES, RULES, Rule, did_you_mean, rule};
+use loop_compiler::diagnostic::{FAMILIES, RULES, Rule, did_you_mean, pages, rule};
 use loop_compiler::example;
 use loopc::terminal::Stream;
 
@@ -43,11 +43,18 @@ fn page(rule: &'static Rule, style: Style) -> String {
     let _ = writeln!(out, "{}/{} ({})", rule.code, rule.name, level(rule));
     let _ = writeln!(out, "{}\n", rule.summary);
     let _ = writeln!(out, "{}", rule.explanation.trim_end());
-    let _ = writeln!(out, "\nA plan that breaks it:\n");
+    for (path, content) in pages::files(rule) {
+        if let Ok(text) = std::str::from_utf8(content) {
+            let _ = writeln!(out, "\nWith the file {path}:\n");
+            indent(&mut out, text);
+        }
+    }
+    let what = if pages::is_project(rule.bad) { "loop.kdl" } else { "plan" };
+    let _ = writeln!(out, "\nA {what} that breaks it:\n");
     indent(&mut out, rule.bad);
     let _ = writeln!(out, "\nWhat `loopc check` says:\n");
     out.push_str(&human(&example.diagnostics, &example.map, style));
-    let _ = writeln!(out, "\nThe same plan, mended:\n");
+    let _ = writeln!(out, "\nThe same {what}, mended:\n");
     indent(&mut out, rule.good);
     out
 }

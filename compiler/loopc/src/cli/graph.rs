@@ -26,6 +26,7 @@ const FIELD: usize = 9;
 /// The whole graph: head, gates in order, the waves of units in each.
 fn text(graph: &Graph, width: usize) -> String {
     let waves = waves(graph);
+    let before = predecessors(graph);
     let mut out = String::new();
     head(&mut out, graph, &waves, width);
     for gate in graph.nodes.iter().filter(|node| node.kind == NodeKind::Gate) {
@@ -40,7 +41,7 @@ fn text(graph: &Graph, width: usize) -> String {
                 if members.len() > 1 { format!(", {} at once", members.len()) } else { String::new() };
             let _ = writeln!(out, "  wave {wave}{together}");
             for unit in members {
-                unit_lines(&mut out, graph, unit, width);
+                unit_lines(&mut out, unit, &before[unit.index as usize], width);
             }
         }
         gate_end(&mut out, gate, width);
@@ -87,7 +88,7 @@ fn gate_head(out: &mut String, graph: &Graph, gate: &Node, width: usize) {
     }
 }
 
-fn unit_lines(out: &mut String, graph: &Graph, unit: &Node, width: usize) {
+fn unit_lines(out: &mut String, unit: &Node, before: &[(EdgeKind, &Node)], width: usize) {
     let policy = &unit.policy;
     let mut notes = Vec::new();
     match unit.kind {
@@ -116,18 +117,11 @@ fn unit_lines(out: &mut String, graph: &Graph, unit: &Node, width: usize) {
     if let Some(title) = policy.title.as_ref().or(unit.ask.goal.as_ref()) {
         paragraph(out, "      ", title, width);
     }
-    let predecessors = |kind| {
-        graph
-            .edges
-            .iter()
-            .filter(move |edge| edge.to == unit.index && edge.kind == kind)
-            .map(|edge| &graph.nodes[edge.from as usize])
-            .filter(|node| node.kind != NodeKind::Gate)
-            .map(|node| node.id.clone())
-            .collect::<Vec<_>>()
+    let before = |wanted: EdgeKind| -> Vec<String> {
+        before.iter().filter(|(kind, _)| *kind == wanted).map(|(_, node)| node.id.clone()).collect()
     };
-    field(out, "needs", &predecessors(EdgeKind::Data), width);
-    field(out, "after", &predecessors(EdgeKind::Order), width);
+    field(out, "needs", &before(EdgeKind::Data), width);
+    field(out, "after", &before(EdgeKind::Order), width);
     field(out, "reads", &unit.ask.inputs, width);
     field(out, "writes", &unit.scope.writes, width);
     field(out, "creates", &unit.scope.creates, width);
@@ -207,6 +201,18 @@ fn duration(ms: u64) -> String {
 
 fn units_of<'g>(graph: &'g Graph, gate: &'g Node) -> impl Iterator<Item = &'g Node> {
     graph.nodes.iter().filter(|node| node.kind != NodeKind::Gate && node.gate == gate.gate)
+}
+
+/// For each node, the units and manuals that it waits for.
+fn predecessors(graph: &Graph) -> Vec<Vec<(EdgeKind, &Node)>> {
+    let mut before = vec![Vec::new(); graph.nodes.len()];
+    for edge in &graph.edges {
+        let from = &graph.nodes[edge.from as usize];
+        if from.kind != NodeKind::Gate {
+            before[edge.to as usize].push((edge.kind, from));
+        }
+    }
+    before
 }
 
 /// Gates that this one waits for by itself, not only through another.
@@ -290,4 +296,31 @@ fn paragraph(out: &mut String, indent: &str, text: &str, width: usize) {
         line.push_str(&word);
     }
     let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_and_time_read_as_people_write_them() {
+        let money = |micro_usd| limits(&Limits { micro_usd: Some(micro_usd), ..Limits::default() });
+        assert_eq!(money(2_500_000).as_deref(), Some("2.50 USD"));
+        assert_eq!(money(40_000_000).as_deref(), Some("40.00 USD"));
+        assert_eq!(money(1).as_deref(), Some("0.000001 USD"));
+        assert_eq!(limits(&Limits::default()), None);
+        assert_eq!(duration(5_400_000), "1h 30m");
+        assert_eq!(duration(1_500), "1s 500ms");
+        assert_eq!(duration(0), "0s");
+    }
+
+    #[test]
+    fn lists_wrap_under_their_first_item() {
+        let mut out = String::new();
+        let items: Vec<String> = ["aaaa", "bbbb", "cccc"].map(str::to_owned).to_vec();
+        field(&mut out, "needs", &items, 26);
+        assert_eq!(out, "      needs    aaaa, bbbb,\n               cccc\n");
+        field(&mut out, "after", &[], 26);
+        assert_eq!(out.lines().count(), 2, "an empty list says nothing");
+    }
 }

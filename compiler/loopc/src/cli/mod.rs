@@ -65,7 +65,8 @@ enum Command {
     /// ignores, and hidden directories, are left out.
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// Plans, directories that are searched for plans, or `-` for a plan on standard input
+        /// Plans, directories that are searched for plans, or `-` for a plan on standard input, which is
+        /// checked as if it stood at the repository's root
         #[arg(value_name = "PATH")]
         paths: Vec<Utf8PathBuf>,
         /// How to print what was found

@@ -7,6 +7,8 @@ mod json;
 mod paint;
 mod short;
 mod snippet;
+#[cfg(test)]
+mod tests;
 
 pub use human::{Handler, Rendered, human};
 pub use json::{FORMAT_VERSION, json};

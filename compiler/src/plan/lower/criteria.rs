@@ -20,9 +20,16 @@ impl Lowering<'_> {
             && node.file.document.children(node.id).next().is_none()
             && !node.is_broken()
         {
-            let found = Diagnostic::new("missing-argument", node.name_span(), "the block of `accept` checks nothing")
-                .at("its block is empty")
-                .help("write predicates into it (`exists`, `missing`, `matches`, `changed`, `unchanged`, `run`), or name a verifier with `by=`");
+            let found = Diagnostic::new(
+                "missing-argument",
+                node.name_span(),
+                "the block of `accept` checks nothing",
+            )
+            .at("its block is empty")
+            .help(
+                "write predicates into it (`exists`, `missing`, `matches`, `changed`, `unchanged`, `run`), \
+                     or name a verifier with `by=`",
+            );
             self.report(found);
         }
         Criterion {

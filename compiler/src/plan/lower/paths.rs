@@ -61,9 +61,16 @@ impl Lowering<'_> {
         match Pattern::parse(&format!("{mark}{path}")) {
             Ok(pattern) => Some(Spanned::new(pattern, span)),
             Err(problem) => {
-                let found = Diagnostic::new("invalid-glob", span, format!("`{written}` is not a path pattern: {problem}"))
-                    .at(problem)
-                    .help("`*` and `?` match in one part of a path, `**` any number of parts, `{a,b}` either; `\\` takes a letter as it stands");
+                let found = Diagnostic::new(
+                    "invalid-glob",
+                    span,
+                    format!("`{written}` is not a path pattern: {problem}"),
+                )
+                .at(problem)
+                .help(
+                    "`*` and `?` match in one part of a path, `**` any number of parts, `{a,b}` either; \
+                         `\\` takes a letter as it stands",
+                );
                 self.report(found);
                 None
             }
@@ -190,9 +197,13 @@ impl Lowering<'_> {
         let front_matter = lines.next().is_some_and(|first| first.trim_end() == "---")
             && lines.any(|line| line.trim_end() == "---");
         if front_matter {
-            let found = Diagnostic::new("wrong-type", reference.span, format!("the prompt file `{path}` has front matter"))
-                .at("begins with a `---` block")
-                .help("remove the block from the file: what it says stands in the plan (agent, model, effort, scope)");
+            let found = Diagnostic::new(
+                "wrong-type",
+                reference.span,
+                format!("the prompt file `{path}` has front matter"),
+            )
+            .at("begins with a `---` block")
+            .help("remove the block: what it says stands in the plan (agent, model, effort, scope)");
             self.report(found);
             return None;
         }
@@ -201,12 +212,7 @@ impl Lowering<'_> {
 }
 
 /// The finding about a reference whose heading names no section. `written` is the reference as it stands in the plan.
-pub(crate) fn missing_heading(
-    reference: &Reference,
-    heading: &str,
-    error: SectionError,
-    written: &str,
-) -> Diagnostic {
+fn missing_heading(reference: &Reference, heading: &str, error: SectionError, written: &str) -> Diagnostic {
     let path = &reference.path;
     match error {
         SectionError::Missing { nearest } => {

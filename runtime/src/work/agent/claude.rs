@@ -12,8 +12,13 @@ use super::{Invocation, Report};
 use crate::record::FailureClass;
 
 /// What it may need from the user's environment to reach its model.
-pub(super) const CREDENTIALS: &[&str] =
-    &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_MAX_RETRIES", "CLAUDE_CODE_OAUTH_TOKEN"];
+pub(super) const CREDENTIALS: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "CLAUDE_CODE_MAX_RETRIES",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
 
 pub(super) fn invocation(agent: &AgentDef, policy: &Policy, confined: bool) -> Invocation {
     let mut argv = if agent.run.is_empty() { vec!["claude".to_owned()] } else { agent.run.clone() };
@@ -29,13 +34,21 @@ pub(super) fn invocation(agent: &AgentDef, policy: &Policy, confined: bool) -> I
         argv.extend(["--effort".to_owned(), effort.clone()]);
     }
     if let Some(limit) = policy.budget.micro_usd {
-        argv.extend(["--max-budget-usd".to_owned(), format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000)]);
+        argv.extend([
+            "--max-budget-usd".to_owned(),
+            format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000),
+        ]);
     }
     argv.extend(agent.args.iter().cloned());
-    let mut env: BTreeMap<String, String> = ["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "DISABLE_TELEMETRY", "DISABLE_ERROR_REPORTING"]
-        .into_iter()
-        .map(|name| (name.to_owned(), "1".to_owned()))
-        .collect();
+    let mut env: BTreeMap<String, String> = [
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "DISABLE_AUTOUPDATER",
+        "DISABLE_TELEMETRY",
+        "DISABLE_ERROR_REPORTING",
+    ]
+    .into_iter()
+    .map(|name| (name.to_owned(), "1".to_owned()))
+    .collect();
     if confined {
         env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
     }
@@ -64,7 +77,8 @@ pub(super) fn read(stdout: &[u8]) -> Report {
         }
     }
     let Some(result) = result else {
-        report.failure = Some((FailureClass::AgentExit, "the agent's stream ended without a result line".into()));
+        report.failure =
+            Some((FailureClass::AgentExit, "the agent's stream ended without a result line".into()));
         return report;
     };
     read_usage(&result, &mut report);
@@ -79,6 +93,32 @@ pub(super) fn read(stdout: &[u8]) -> Report {
         report.failure = Some(classify(&result, error_class.as_deref()));
     }
     report
+}
+
+/// What the model says or does in a line of the stream.
+pub(super) fn shown(line: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    if event.get("type")?.as_str()? == "system" && event.get("subtype")?.as_str()? == "api_retry" {
+        let status = event
+            .get("error_status")
+            .and_then(Value::as_u64)
+            .map(|status| format!(" (HTTP {status})"))
+            .unwrap_or_default();
+        return Some(format!("the model's service did not answer{status}; trying again"));
+    }
+    let content = event.get("message")?.get("content")?.as_array()?;
+    content.iter().find_map(|part| match part.get("type")?.as_str()? {
+        "text" => part.get("text")?.as_str().map(str::to_owned),
+        "tool_use" => {
+            let name = part.get("name")?.as_str()?;
+            let input = part.get("input")?;
+            let about = ["file_path", "command", "pattern", "path"]
+                .into_iter()
+                .find_map(|key| input.get(key)?.as_str());
+            Some(format!("{name} {}", about.unwrap_or_default()))
+        }
+        _ => None,
+    })
 }
 
 fn read_usage(result: &serde_json::Map<String, Value>, report: &mut Report) {
@@ -100,7 +140,8 @@ fn micro_usd(value: &Value) -> Option<u64> {
 
 fn classify(result: &serde_json::Map<String, Value>, error: Option<&str>) -> (FailureClass, String) {
     let status = result.get("api_error_status").and_then(Value::as_u64);
-    let words = text(result, "result").or_else(|| text(result, "terminal_reason")).unwrap_or("no words given");
+    let words =
+        text(result, "result").or_else(|| text(result, "terminal_reason")).unwrap_or("no words given");
     let words: String = words.chars().take(300).collect();
     let subtype = text(result, "subtype").unwrap_or_default();
     let class = match (status, error, subtype) {
@@ -153,7 +194,10 @@ mod tests {
     #[test]
     fn a_stream_without_a_result_is_a_failure() {
         assert_eq!(stream("").failure.map(|failure| failure.0), Some(FailureClass::AgentExit));
-        assert_eq!(stream(r#"{"type":"result"}"#).failure.map(|failure| failure.0), Some(FailureClass::AgentExit));
+        assert_eq!(
+            stream(r#"{"type":"result"}"#).failure.map(|failure| failure.0),
+            Some(FailureClass::AgentExit)
+        );
     }
 
     #[test]

@@ -61,19 +61,27 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
         Via::Claude => claude::read(stdout),
     };
     match end {
-        End::TimedOut => said.failure = Some((FailureClass::Timeout, "the agent ran longer than its total time".into())),
+        End::TimedOut => {
+            said.failure = Some((FailureClass::Timeout, "the agent ran longer than its total time".into()))
+        }
         End::IdleTimedOut => {
-            said.failure = Some((FailureClass::IdleTimeout, "the agent printed nothing for its idle time".into()));
+            said.failure =
+                Some((FailureClass::IdleTimeout, "the agent printed nothing for its idle time".into()));
         }
         End::NotFound(what) => {
-            said.failure = Some((FailureClass::Environment, format!("the agent's program could not be started: {what}")));
+            said.failure = Some((
+                FailureClass::Environment,
+                format!("the agent's program could not be started: {what}"),
+            ));
         }
         End::Signaled(signal) => {
-            said.failure.get_or_insert((FailureClass::AgentExit, format!("the agent was ended by signal {signal}")));
+            said.failure
+                .get_or_insert((FailureClass::AgentExit, format!("the agent was ended by signal {signal}")));
         }
         End::Exited(code) if agent.via == Via::Command && *code != 0 => {
             let tail = last_line(stderr).or_else(|| last_line(stdout)).unwrap_or_default();
-            let message = format!("the agent exited with {code}{}{tail}", if tail.is_empty() { "" } else { ": " });
+            let message =
+                format!("the agent exited with {code}{}{tail}", if tail.is_empty() { "" } else { ": " });
             said.failure.get_or_insert((FailureClass::AgentExit, message));
         }
         End::Exited(_) | End::Cancelled | End::ShimLost => {}
@@ -84,6 +92,14 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
         read_report(bytes, &mut said);
     }
     said
+}
+
+/// A line of the agent's output as a person may want to see it; `None` if it says nothing to people.
+pub fn shown(agent: &AgentDef, line: &str) -> Option<String> {
+    match agent.via {
+        Via::Command => Some(line.to_owned()),
+        Via::Claude => claude::shown(line),
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,10 +116,14 @@ fn read_report(bytes: &[u8], said: &mut Report) {
             said.blocked = Some(report.reason.unwrap_or_else(|| "no reason given".into()));
         }
         Ok(report) => {
-            let message = format!("the report's status is {:?}; it must be \"done\" or \"blocked\"", report.status);
+            let message =
+                format!("the report's status is {:?}; it must be \"done\" or \"blocked\"", report.status);
             said.failure = Some((FailureClass::BadReport, message));
         }
-        Err(error) => said.failure = Some((FailureClass::BadReport, format!("the report is not the JSON asked for: {error}"))),
+        Err(error) => {
+            said.failure =
+                Some((FailureClass::BadReport, format!("the report is not the JSON asked for: {error}")))
+        }
     }
 }
 
@@ -135,14 +155,21 @@ mod tests {
     #[test]
     fn a_report_of_another_form_is_a_failure() {
         for text in ["", "{}", "[1]", r#"{"status":"ok"}"#, "\u{0}"] {
-            assert_eq!(end(&End::Exited(0), Some(text)).failure.map(|f| f.0), Some(FailureClass::BadReport), "{text}");
+            assert_eq!(
+                end(&End::Exited(0), Some(text)).failure.map(|f| f.0),
+                Some(FailureClass::BadReport),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn an_exit_code_carries_the_last_words() {
         let (class, message) = end(&End::Exited(3), None).failure.expect("failed");
-        assert_eq!((class, message.as_str()), (FailureClass::AgentExit, "the agent exited with 3: last words"));
+        assert_eq!(
+            (class, message.as_str()),
+            (FailureClass::AgentExit, "the agent exited with 3: last words")
+        );
     }
 
     #[test]

@@ -401,6 +401,19 @@ fn a_submodule_is_not_written() {
 }
 
 #[test]
+fn ignore_rules_have_a_limit_too() {
+    let case = case(&[("a", "1")]);
+    write(&case.at, ".gitignore", &"x\n".repeat(200_000));
+    let rules = CaptureRules { max_file_bytes: 1 << 20, max_total_bytes: 1 << 20, ..case.rules(&|_| false) };
+    match case.capture_with(&rules) {
+        Err(CaptureError::Refused { refusals, .. }) => {
+            assert!(matches!(&refusals[..], [Refusal::FileTooLarge { path, .. }] if path == ".gitignore"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn depth_has_an_end() {
     let case = case(&[("a", "1")]);
     let mut at = crate::workspace::dirs::open_root(&case.at).unwrap();
