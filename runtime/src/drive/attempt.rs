@@ -212,11 +212,14 @@ impl Unit<'_> {
         if !self.run.ground.borrow().known.of(&self.node.id).is_empty() {
             return Ok(None);
         }
-        self.stop_that_holds(true, &self.work.start).await
+        match self.stop_that_holds(true, &self.work.start).await? {
+            Some(reason) => self.block(FailureClass::Blocked, reason).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// A stop condition whose predicates all hold ends the unit as blocked.
-    async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<Ended>, DriveError> {
+    /// The reason to end the unit as blocked: a stop condition whose predicates all hold.
+    async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<String>, DriveError> {
         for stop in self
             .node
             .policy
@@ -235,22 +238,35 @@ impl Unit<'_> {
                 verify: &[],
             };
             if self.run.check_tree(&subject).await?.passed() {
-                return self.block(FailureClass::Blocked, format!("stop: {}", stop.text)).map(Some);
+                return Ok(Some(format!("stop: {}", stop.text)));
             }
         }
         Ok(None)
     }
 
     fn block(&self, class: FailureClass, reason: String) -> Result<Ended, DriveError> {
-        let event = Event::UnitBlocked(UnitBlocked {
+        self.block_after(Vec::new(), class, reason)
+    }
+
+    /// Records the block together with the events that led to it: an attempt that failed for this reason and no
+    /// block beside it would be paid for again.
+    fn block_after(
+        &self,
+        mut events: Vec<Event>,
+        class: FailureClass,
+        reason: String,
+    ) -> Result<Ended, DriveError> {
+        events.push(Event::UnitBlocked(UnitBlocked {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             key: self.work.keyed.key.clone(),
             policy: self.work.policy.clone(),
             reason: reason.clone(),
             class,
-        });
-        self.run.append(vec![event], Durability::Synced)?;
+        }));
+        crash::point("block.before-append");
+        self.run.append(events, Durability::Synced)?;
+        crash::point("block.after-append");
         let why = format!(
             "{reason}\n  `loop log {}` shows what happened; `loop exec --redo {}` tries again",
             self.node.id, self.node.id
@@ -352,6 +368,7 @@ impl Unit<'_> {
                 ground.store.as_ref(),
             )?;
         }
+        crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
         let text = self.prompt(failure)?;
         let prompt_file = place.dir.join("prompt");
@@ -363,6 +380,7 @@ impl Unit<'_> {
         let spec = self.command(&place, &invocation, number, &prompt_file, &report_file)?;
         crash::point("attempt.before-shim");
         let shim = Shim::start(spec).await?;
+        crash::point("attempt.after-shim");
         let shim_id = ShimId {
             pid: shim.id().pid,
             start: shim.id().start,
@@ -370,6 +388,7 @@ impl Unit<'_> {
             host: shim.id().host.clone(),
         };
         let started = self.started(&id, number, reserved, &text, shim_id)?;
+        crash::point("attempt.before-started");
         run.append(vec![Event::AttemptStarted(started)], Durability::Synced)?;
         // From here on the journal holds the reservation.
         run.reserved.set(run.reserved.get() - reserved);
@@ -395,6 +414,7 @@ impl Unit<'_> {
                 tokio::select! {
                     outcome = &mut going => break outcome?,
                     Some(line) = lines.recv() => {
+                        crash::point("attempt.while-running");
                         if let Some(line) = agent::shown(&self.agent, &line) {
                             run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
                         }
@@ -641,9 +661,11 @@ impl Unit<'_> {
             dropped: captured.dropped_ignored,
             duration_ms: outcome.duration.as_millis() as u64,
         });
+        crash::point("attempt.before-captured");
         run.append(vec![event], Durability::Synced)?;
         crash::point("attempt.after-captured");
         run.places.remove("attempts", id);
+        crash::point("attempt.after-removed");
         Ok(Left { attempt: id.to_owned(), number, manifest, manifest_digest, exit, usage: said.usage })
     }
 
@@ -652,8 +674,9 @@ impl Unit<'_> {
         if let Some(reason) = &left.exit.blocked {
             let told =
                 Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
-            self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false)?;
-            return Ok(match self.block(FailureClass::Blocked, told.message)? {
+            let failed =
+                self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false);
+            return Ok(match self.block_after(vec![failed], FailureClass::Blocked, told.message)? {
                 Ended::Halted(halt) => Tried::Halted(halt),
                 Ended::Verified(verified) => Tried::Passed(verified),
             });
@@ -733,10 +756,10 @@ impl Unit<'_> {
     }
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
-        let Some(ended) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
+        let Some(reason) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
         let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
-        self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false)?;
-        Ok(Some(match ended {
+        let failed = self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false);
+        Ok(Some(match self.block_after(vec![failed], FailureClass::Blocked, reason)? {
             Ended::Halted(halt) => Tried::Halted(halt),
             Ended::Verified(verified) => Tried::Passed(verified),
         }))
@@ -883,7 +906,8 @@ impl Unit<'_> {
             })
             .collect();
         let failure = Failure { message, evidence };
-        self.failed(left, class, ids, &failure, report.evidence, counted)?;
+        let failed = self.failed(left, class, ids, &failure, report.evidence, counted);
+        self.run.append(vec![failed], Durability::Synced)?;
         Ok(Tried::Failed { class, failure })
     }
 
@@ -895,13 +919,13 @@ impl Unit<'_> {
         failure: &Failure,
         evidence: Vec<Evidence>,
         counted: bool,
-    ) -> Result<(), DriveError> {
+    ) -> Event {
         let mut signature = format!("{class:?}");
         for id in ids {
             signature.push('\n');
             signature.push_str(id);
         }
-        let event = Event::AttemptFailed(AttemptFailed {
+        Event::AttemptFailed(AttemptFailed {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             attempt: left.attempt.clone(),
@@ -913,8 +937,7 @@ impl Unit<'_> {
             captured: Some(left.manifest_digest),
             evidence,
             counted,
-        });
-        self.run.append(vec![event], Durability::Synced)
+        })
     }
 }
 
