@@ -178,7 +178,8 @@ sed -i 's/find/true/; s/agents.check.sh/\/dev\/null/' "$COUNTS/../repo/loop.kdl"
 echo 'feature feat { unit one { goal "x"; creates "y"; } }' > "$COUNTS/../repo/plan.loop.kdl"
 echo 'exit 0' > "$COUNTS/../repo/agents/check.sh"
 "#;
-    let repo = Repo::counted("off", body, &[("one", attack), ("two", "echo two > two.txt; echo x > broken\n")]);
+    let repo =
+        Repo::counted("off", body, &[("one", attack), ("two", "echo two > two.txt; echo x > broken\n")]);
     let project = repo.read("loop.kdl");
     let cut = project.trim_end().strip_suffix('}').expect("the project's block ends the file");
     repo.write("loop.kdl", format!("{cut}    verifier script {{ run sh \"agents/check.sh\"; }}\n}}\n"));
@@ -200,12 +201,17 @@ fn a_prompt_of_300_kb_reaches_the_agent_whole() {
     each_level("rules_agent::a_prompt_of_300_kb", |level| {
         let inline = format!("prompt \"{filler} INLINE-END\"");
         let from_file = "prompt file=\"prompts/big.md#Wanted\"".to_owned();
-        for (prompt, end, strange) in [(inline, "INLINE-END", None), (from_file, "SECTION-END", Some("UNWANTED"))] {
+        for (prompt, end, strange) in
+            [(inline, "INLINE-END", None), (from_file, "SECTION-END", Some("UNWANTED"))]
+        {
             let body = format!(
                 "unit one {{ goal \"Keep the prompt.\"; creates \"out.txt\"; accept \"kept\" by=check\n{prompt}\n}}"
             );
             let repo = Repo::counted(level, &body, &[("one", script)]);
-            repo.write("prompts/big.md", format!("# Other\n\nUNWANTED\n\n# Wanted\n\n{filler} SECTION-END\n\n# More\n\nUNWANTED\n"));
+            repo.write(
+                "prompts/big.md",
+                format!("# Other\n\nUNWANTED\n\n# Wanted\n\n{filler} SECTION-END\n\n# More\n\nUNWANTED\n"),
+            );
             repo.commit("A long prompt");
             repo.exec(&[]).expect(0);
             let got = repo.landed_file("out.txt").expect("the agent kept it");
@@ -256,7 +262,8 @@ fn a_report_that_is_none_fails_the_attempt_and_hangs_nobody() {
 
 #[test]
 fn an_agent_that_exits_with_3_fails_with_its_last_words() {
-    let repo = Repo::counted("off", ONE, &[("one", "echo made > out.txt; echo 'no more tokens' >&2; exit 3\n")]);
+    let repo =
+        Repo::counted("off", ONE, &[("one", "echo made > out.txt; echo 'no more tokens' >&2; exit 3\n")]);
     let run = repo.exec(&[]).expect(4);
     assert_eq!(repo.journal().failures("one"), ["agent-exit"]);
     assert!(run.all().contains("exited with 3: no more tokens"), "{}", run.all());
@@ -270,7 +277,8 @@ if [ "$LOOP_ATTEMPT" = 1 ]; then echo x > broken; else rm -f broken; fi
 cp "prompt-$LOOP_ATTEMPT.txt" out.txt
 rm -f "prompt-$LOOP_ATTEMPT.txt"
 "#;
-    let body = r#"unit one { goal "Make it."; creates "out.txt"; writes "broken"; accept "it is made" by=check; }"#;
+    let body =
+        r#"unit one { goal "Make it."; creates "out.txt"; writes "broken"; accept "it is made" by=check; }"#;
     let repo = Repo::counted("off", body, &[("one", script)]);
     retry(&repo, 2);
     repo.exec(&[]).expect(0);
