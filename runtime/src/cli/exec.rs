@@ -55,7 +55,9 @@ pub(super) fn containment() -> Result<Detected, Failure> {
         Ok("bwrap") => Some(Containment::Bwrap),
         Ok("") | Err(_) => None,
         Ok(other) => {
-            return Err(Failure::usage(format!("LOOP_CONTAINMENT is `{other}`; it must be `off` or `bwrap`")));
+            return Err(Failure::usage(format!(
+                "LOOP_CONTAINMENT is `{other}`; it must be `off` or `bwrap`"
+            )));
         }
     };
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());

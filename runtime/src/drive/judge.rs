@@ -111,10 +111,7 @@ impl Ground {
                 .ask
                 .rules
                 .iter()
-                .map(|path| {
-                    let whole = Ref { path: path.clone(), heading: None };
-                    Ok((path.clone(), self.content(start, &whole)?))
-                })
+                .map(|rules| Ok((rules.clone(), self.content(start, &reference_of(rules))?)))
                 .collect::<Result<_, DriveError>>()?,
             inputs: effective_inputs(node, start),
             needs: self
@@ -164,7 +161,12 @@ impl Ground {
                 return Ok(Some(format!("{}{heading}", reference.path)));
             }
         }
-        Ok(node.ask.rules.iter().find(|path| start.entry(path).is_none()).cloned())
+        for rules in &node.ask.rules {
+            if self.content(start, &reference_of(rules))?.is_none() {
+                return Ok(Some(rules.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Judges a node whose predecessors are all settled or accepted.
@@ -352,6 +354,14 @@ impl Settled {
         let output = result.object.output.clone();
         let pending = !result.empty;
         Settled { result, pending, output, drifted: Vec::new() }
+    }
+}
+
+/// A rules file as the ask names it: a path, or `path#heading`.
+pub(super) fn reference_of(rules: &str) -> Ref {
+    match rules.split_once('#') {
+        Some((path, heading)) => Ref { path: path.to_owned(), heading: Some(heading.to_owned()) },
+        None => Ref { path: rules.to_owned(), heading: None },
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Run {
     progress: Rc<dyn Progress>,
     cancel: Cancel,
     tools: RefCell<BTreeMap<Vec<String>, loop_compiler::graph::Tool>>,
+    /// Digests of programs, by path.
+    binaries: RefCell<BTreeMap<String, String>>,
     /// Reasons to end with something else than the schedule says.
     verdict: Cell<ExitCode>,
     /// Held while the prepared worktree is made.
