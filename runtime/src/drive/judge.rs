@@ -208,7 +208,7 @@ impl Ground {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 return Ok(run(Origin::Claim { output: output.clone() }));
             }
-            if let Some(origin) = self.kept_patch(node, state, &keyed, &start)? {
+            if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
                 return Ok(run(origin));
             }
             if let Some(block) = state.blocked(&node.id, &keyed.key, &policy) {
@@ -303,6 +303,7 @@ impl Ground {
         node: &Node,
         state: &State,
         keyed: &Keyed,
+        policy: &str,
         start: &Tree,
     ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
@@ -314,8 +315,15 @@ impl Ground {
             }));
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
+        // The scope is part of the policy: under the same one the answer is the same.
+        let failed = state.unit(&node.id).and_then(|unit| unit.adoptable(&keyed.key));
+        if failed.is_some_and(|failed| failed.policy == policy) {
+            return Ok(None);
+        }
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-        let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
+        // What capture refused is not in the patch: the rest of it is not what the agent made.
+        let adoptable =
+            manifest.refused.is_none() && fits(&manifest.patch, node) && applies(start, &manifest.patch);
         Ok(adoptable.then_some(Origin::Captured {
             attempt,
             manifest,

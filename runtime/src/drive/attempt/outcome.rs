@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use loop_compiler::glob::Pattern;
 use loop_compiler::graph::Node;
 
+use super::super::allow::writes_line;
 use super::super::check::{Report, Subject};
 use super::super::error::DriveError;
 use super::super::jcs;
@@ -326,15 +327,6 @@ impl Unit<'_> {
 
 /// Git's id of the empty blob.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-
-/// The line that would allow these paths.
-fn writes_line(paths: &[String]) -> String {
-    let quoted: Vec<String> = paths
-        .iter()
-        .map(|path| format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))
-        .collect();
-    format!("writes {}", quoted.join(" "))
-}
 
 fn message(node: &Node) -> String {
     let goal = node.ask.goal.as_deref().unwrap_or_default();
