@@ -5,12 +5,14 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod crash;
+mod crash_kinds;
+mod damage;
 mod model_server;
 mod process;
 mod real_crate;
 mod rules_agent;
 mod rules_cache;
-mod rules_crash;
 mod rules_input;
 mod rules_processes;
 mod rules_scope;
