@@ -5,10 +5,10 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
-mod gates;
 mod crash;
 mod crash_kinds;
 mod damage;
+mod gates;
 mod model_server;
 mod process;
 mod real_crate;
