@@ -13,6 +13,7 @@ use super::error::DriveError;
 use super::place::Place;
 use super::progress::Note;
 use super::{Run, nonce};
+use crate::crash;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::Durability;
@@ -189,6 +190,7 @@ impl Run {
             return Ok((done, None));
         }
         self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
+        crash::point("verify.before-run");
         let outcome = self.run_check(check, definition, tree).await?;
         let judged = judge(check, &outcome);
         let output = match judged.verdict {
@@ -212,7 +214,9 @@ impl Run {
         };
         if outcome.end != End::Cancelled {
             self.ground.borrow().store.sync_pending()?;
+            crash::point("verify.before-append");
             self.append(vec![Event::VerifyDone(done.clone())], Durability::Lazy)?;
+            crash::point("verify.after-append");
         }
         Ok((done, Some(judged)))
     }

@@ -11,6 +11,7 @@ use super::check::{Report, Subject};
 use super::error::DriveError;
 use super::judge::Ground;
 use super::progress::Note;
+use crate::crash;
 use crate::journal::Durability;
 use crate::record::Event;
 use crate::schedule::{self, Halt, Index};
@@ -84,10 +85,12 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
         )
     };
     if !node.policy.human_approval || approved {
+        crash::point("gate.before-passed");
         run.append(
             vec![Event::GatePassed { feature, gate: node.gate.clone(), head, closure }],
             Durability::Synced,
         )?;
+        crash::point("gate.after-passed");
         run.progress.note(&Note::GatePassed { gate: &node.gate });
         return Ok(Checked { result: Ok(()) });
     }
@@ -103,10 +106,12 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     let page = page_text(&run.ground.borrow(), &run.state.borrow(), &node, &report_lines(&report));
     if !reached {
         let page_digest = run.ground.borrow().store.put(page.as_bytes())?;
+        crash::point("gate.before-reached");
         run.append(
             vec![Event::GateReached { feature, gate: node.gate.clone(), head, closure, page: page_digest }],
             Durability::Synced,
         )?;
+        crash::point("gate.after-reached");
     }
     run.progress.note(&Note::GateWaiting { gate: &node.gate, page: &page, plan: &run.plan });
     Ok(Checked { result: Err(Halt::Waiting) })

@@ -193,7 +193,7 @@ impl Ground {
         }
         let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
         let again = redo.contains(&node.id);
-        if !again && let Some(decision) = self.from_results(index, &keyed)? {
+        if !again && let Some(decision) = self.result_for(index, &keyed)? {
             return Ok(decision);
         }
         let run = |from: Origin| {
@@ -226,7 +226,7 @@ impl Ground {
     }
 
     /// A result with this key, judged against the branch as it is.
-    fn from_results(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
+    fn result_for(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
         let node = self.node(index);
         let results = self.known.of(&node.id);
         for (at, result) in results.iter().enumerate().rev().filter(|(_, result)| result.key == keyed.key) {

@@ -108,7 +108,9 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
+        crash::point("land.before-intent");
         self.append(vec![self.intent(&result, &prepared)], Durability::Synced)?;
+        crash::point("land.after-intent");
         self.swap(&result, prepared)?;
         Ok(true)
     }
@@ -172,6 +174,7 @@ impl Run {
             )?;
             return Err(DriveError::refused(ExitCode::WorkFailed, reason));
         }
+        crash::point("land.before-landed");
         self.append(
             vec![Event::Landed {
                 feature,
@@ -182,6 +185,7 @@ impl Run {
             }],
             Durability::Lazy,
         )?;
+        crash::point("land.after-landed");
         let mut ground = self.ground.borrow_mut();
         ground.tip = commit.clone();
         ground.tip_tree = prepared.tree;

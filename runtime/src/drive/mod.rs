@@ -34,6 +34,7 @@ pub use place::Places;
 pub use preflight::{branch_name, ground};
 pub use progress::{Note, Progress};
 
+use crate::crash;
 use crate::digest::Sha256;
 use crate::fault::ExitCode;
 use crate::journal::{Durability, Journal};
@@ -316,7 +317,9 @@ impl Run {
     fn run_started(&self) -> Result<Event, DriveError> {
         let ground = self.ground.borrow();
         let graph_json = ground.store.put(loop_compiler::graph::encode(&ground.graph).as_bytes())?;
-        ground.repository.keep(&self.run_id, &ground.base)?;
+        crash::point("run.before-keep");
+        ground.repository.keep(&ground.graph.feature.id, &self.run_id, &ground.base)?;
+        crash::point("run.after-keep");
         let event = Event::RunStarted(RunStarted {
             feature: ground.graph.feature.id.clone(),
             graph: ground.graph.digest.clone(),
@@ -358,8 +361,15 @@ impl Run {
         }
         let feature = self.feature();
         let reason = reason.chars().take(500).collect();
-        self.append(vec![Event::RunEnded { feature, exit: exit.code(), reason }], Durability::Synced)?;
-        Ok(self.ground.borrow().repository.release_keep(&self.run_id)?)
+        crash::point("run.before-ended");
+        self.append(
+            vec![Event::RunEnded { feature: feature.clone(), exit: exit.code(), reason }],
+            Durability::Synced,
+        )?;
+        crash::point("run.after-ended");
+        self.ground.borrow().repository.release_keep(&feature, &self.run_id)?;
+        crash::point("run.after-release");
+        Ok(())
     }
 
     fn judge(&self, node: Index) -> Result<Judgement, DriveError> {

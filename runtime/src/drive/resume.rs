@@ -3,7 +3,7 @@
 //! Does not judge units; it makes sure that nothing of an earlier run is still under way.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
 use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
-use crate::digest::Sha256;
+use crate::crash;
+use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::{self, Durability, Journal};
 use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
@@ -22,6 +23,8 @@ use crate::state::State;
 use crate::store::Store;
 use crate::workspace::{Repository, Swap};
 
+/// How many commits are looked at for results that the journal lost: more than one run lands.
+const HISTORY: usize = 10_000;
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -59,8 +62,9 @@ pub(super) async fn open(
     let same =
         state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
     let resumed = same.map(|run| (run.id.clone(), run.started.head.clone(), run.started.base.clone()));
-    // A base that was asked for by name is for a new run.
-    let resumed = resumed.filter(|_| options.base.is_none());
+    // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
+    // is for a new run.
+    let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
     if state.open_run().is_some() && resumed.is_none() {
         let reason = "another plan or base was asked for before the run was finished".to_owned();
         settled.push(Event::RunEnded {
@@ -69,12 +73,22 @@ pub(super) async fn open(
             reason,
         });
     }
+    if let Some(reason) = moved.as_ref().filter(|_| resumed.is_some()) {
+        // What somebody else put on the branch is under no start tree of this run; a new one begins there.
+        settled.push(Event::RunEnded {
+            feature: feature.clone(),
+            exit: ExitCode::WorkFailed.code(),
+            reason: reason.clone(),
+        });
+    }
     if !settled.is_empty() {
+        crash::point("resume.before-settled");
         let appended = journal.append(&settled, Durability::Synced)?;
         for line in appended.foreign.iter().chain(&appended.written) {
             state.apply(&line.record);
             progress.record(&line.bytes);
         }
+        crash::point("resume.after-settled");
     }
     if let Some(reason) = moved {
         return Err(DriveError::refused(ExitCode::WorkFailed, reason));
@@ -82,8 +96,10 @@ pub(super) async fn open(
     sweep(&state, &places).await;
     let pinned = resumed.filter(|(_, head, _)| repository.commit(head).is_ok());
     let open_run = pinned.as_ref().map(|(id, ..)| id.as_str());
-    for run in state.runs().iter().filter(|run| Some(run.id.as_str()) != open_run) {
-        repository.release_keep(&run.id)?;
+    // Those of runs that are over, and of one that a crash ended before it was recorded.
+    for run in repository.kept(&feature)?.iter().filter(|run| Some(run.as_str()) != open_run) {
+        repository.release_keep(&feature, run)?;
+        crash::point("resume.after-release");
     }
     let (ground, base_name) = preflight::ground(
         graph,
@@ -151,7 +167,13 @@ fn no_later_evidence(
     feature: &str,
 ) -> Result<(), DriveError> {
     let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
-    for commit in repository.first_parent_history(&tip, None, 1000)? {
+    // What is lost comes after every record that is left, and so do its commits: those that the journal still names,
+    // and all before them, prove nothing (they may be of a journal that was moved away).
+    let mut named: BTreeSet<&ObjectId> = state.runs().iter().map(|run| &run.started.head).collect();
+    named.extend(state.landings().iter().map(|landing| &landing.commit));
+    named.extend(state.open_intents().iter().flat_map(|intent| [&intent.parent, &intent.commit]));
+    let history = repository.first_parent_history(&tip, None, HISTORY)?;
+    for commit in history.iter().take_while(|commit| !named.contains(&commit.id)) {
         let trailers = commit.trailers();
         let value =
             |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -236,11 +258,13 @@ fn settle_intents(
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);
+            crash::point("resume.before-swap");
             tip =
                 match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
                     Swap::Done => Some(intent.commit.clone()),
                     Swap::Moved(now) => now,
                 };
+            crash::point("resume.after-swap");
         }
         let landed = written
             && match &tip {
@@ -277,6 +301,7 @@ async fn sweep(state: &State, places: &Places) {
             let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
             if !open.contains(&nonce) && free {
                 places.remove(kind, &nonce);
+                crash::point("resume.after-removed");
             }
         }
     }

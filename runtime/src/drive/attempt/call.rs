@@ -59,6 +59,7 @@ impl Unit<'_> {
                 ground.store.as_ref(),
             )?;
         }
+        crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
         let text = self.prompt(failure)?;
         let prompt_file = place.dir.join("prompt");
@@ -70,6 +71,7 @@ impl Unit<'_> {
         let spec = self.command(&place, &invocation, number, &prompt_file, &report_file)?;
         crash::point("attempt.before-shim");
         let shim = Shim::start(spec).await?;
+        crash::point("attempt.after-shim");
         let shim_id = ShimId {
             pid: shim.id().pid,
             start: shim.id().start,
@@ -77,6 +79,7 @@ impl Unit<'_> {
             host: shim.id().host.clone(),
         };
         let started = self.started(&id, number, reserved, &text, shim_id)?;
+        crash::point("attempt.before-started");
         run.append(vec![Event::AttemptStarted(started)], Durability::Synced)?;
         // From here on the journal holds the reservation.
         run.reserved.set(run.reserved.get() - reserved);
@@ -105,6 +108,7 @@ impl Unit<'_> {
                 tokio::select! {
                     outcome = &mut going => break outcome?,
                     Ok(()) = newest.changed() => {
+                        crash::point("attempt.while-running");
                         let line = newest.borrow_and_update().clone();
                         run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
                     }
@@ -342,9 +346,11 @@ impl Unit<'_> {
             dropped: captured.dropped_ignored,
             duration_ms: outcome.duration.as_millis() as u64,
         });
+        crash::point("attempt.before-captured");
         run.append(vec![event], Durability::Synced)?;
         crash::point("attempt.after-captured");
         run.places.remove("attempts", id);
+        crash::point("attempt.after-removed");
         Ok(Left { attempt: id.to_owned(), number, manifest, manifest_digest, exit, usage: said.usage })
     }
 }

@@ -30,8 +30,15 @@ impl Unit<'_> {
         if let Some(reason) = &left.exit.blocked {
             let told =
                 Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
-            self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false)?;
-            return Ok(match self.block(FailureClass::Blocked, told.message)? {
+            let failed = self.failed(
+                left,
+                FailureClass::Blocked,
+                std::slice::from_ref(reason),
+                &told,
+                Vec::new(),
+                false,
+            );
+            return Ok(match self.block_after(vec![failed], FailureClass::Blocked, told.message)? {
                 Ended::Halted(halt) => Tried::Halted(halt),
                 Ended::Verified(verified) => Tried::Passed(verified),
             });
@@ -133,10 +140,10 @@ impl Unit<'_> {
     }
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
-        let Some(ended) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
+        let Some(reason) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
         let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
-        self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false)?;
-        Ok(Some(match ended {
+        let failed = self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false);
+        Ok(Some(match self.block_after(vec![failed], FailureClass::Blocked, reason)? {
             Ended::Halted(halt) => Tried::Halted(halt),
             Ended::Verified(verified) => Tried::Passed(verified),
         }))
@@ -283,7 +290,8 @@ impl Unit<'_> {
             })
             .collect();
         let failure = Failure { message, evidence };
-        self.failed(left, class, ids, &failure, report.evidence, counted)?;
+        let failed = self.failed(left, class, ids, &failure, report.evidence, counted);
+        self.run.append(vec![failed], Durability::Synced)?;
         Ok(Tried::Failed { class, failure })
     }
 
@@ -295,13 +303,13 @@ impl Unit<'_> {
         failure: &Failure,
         evidence: Vec<Evidence>,
         counted: bool,
-    ) -> Result<(), DriveError> {
+    ) -> Event {
         let mut signature = format!("{class:?}");
         for id in ids {
             signature.push('\n');
             signature.push_str(id);
         }
-        let event = Event::AttemptFailed(AttemptFailed {
+        Event::AttemptFailed(AttemptFailed {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             attempt: left.attempt.clone(),
@@ -313,8 +321,7 @@ impl Unit<'_> {
             captured: Some(left.manifest_digest),
             evidence,
             counted,
-        });
-        self.run.append(vec![event], Durability::Synced)
+        })
     }
 }
 
