@@ -13,11 +13,15 @@ mod model_server;
 mod process;
 mod real_crate;
 mod rules_agent;
+mod rules_attack;
 mod rules_cache;
 mod rules_input;
+mod rules_limits;
+mod rules_options;
 mod rules_processes;
 mod rules_scope;
 mod rules_user;
+mod rules_verifier;
 mod rules_word;
 mod tidy;
 

@@ -436,7 +436,12 @@ pub fn nonce() -> Result<String, DriveError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Store and state directory of a repository.
+/// The repository's store, created if it is not there.
 pub fn open_store(repository: &Repository) -> Result<Arc<Store>, DriveError> {
     Ok(Arc::new(Store::open(&repository.state_dir())?))
+}
+
+/// The repository's store for commands that only look: they leave no trace.
+pub fn read_store(repository: &Repository) -> Arc<Store> {
+    Arc::new(Store::at(&repository.state_dir()))
 }
