@@ -674,8 +674,14 @@ impl Unit<'_> {
         if let Some(reason) = &left.exit.blocked {
             let told =
                 Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
-            let failed =
-                self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false);
+            let failed = self.failed(
+                left,
+                FailureClass::Blocked,
+                std::slice::from_ref(reason),
+                &told,
+                Vec::new(),
+                false,
+            );
             return Ok(match self.block_after(vec![failed], FailureClass::Blocked, told.message)? {
                 Ended::Halted(halt) => Tried::Halted(halt),
                 Ended::Verified(verified) => Tried::Passed(verified),
