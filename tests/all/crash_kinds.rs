@@ -67,7 +67,7 @@ fn a_swap_that_was_done_is_only_recorded() {
     let mut world = two();
     assert_eq!(world.run(&EXEC, "land.after-swap").code, 137);
     let commit = intended(&world.repo);
-    assert_eq!(commits(&world.repo), [commit.clone()]);
+    assert_eq!(commits(&world.repo), std::slice::from_ref(&commit));
     // Somebody went on from there before the run did.
     let tree = world.repo.git(&["rev-parse", &format!("{BRANCH}^{{tree}}")]);
     let on_top = world.repo.git(&["commit-tree", "-p", &commit, "-m", "By hand", &tree]);
@@ -86,7 +86,7 @@ fn a_branch_that_was_moved_meanwhile_ends_the_run_with_the_reason_and_then_goes_
     world.repo.git(&["update-ref", &format!("refs/heads/{BRANCH}"), &other]);
     let run = world.run(&EXEC, "").expect(1);
     assert!(run.stderr.contains("was moved by somebody else"), "{}", run.all());
-    assert_eq!(commits(&world.repo), [other.clone()], "nothing was put over it");
+    assert_eq!(commits(&world.repo), std::slice::from_ref(&other), "nothing was put over it");
     let journal = world.repo.journal();
     assert_eq!(journal.units_of("land.void"), ["a"]);
     assert_eq!(journal.of("run.ended").len(), 1);

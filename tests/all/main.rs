@@ -8,6 +8,7 @@ mod claude_exec;
 mod crash;
 mod crash_kinds;
 mod damage;
+mod gates;
 mod model_server;
 mod process;
 mod real_crate;

@@ -263,9 +263,9 @@ fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>, others: &[Conf
     }
     diagnostic = diagnostic
         .help(format!(
-            "or let a small first unit make what both touch (dependencies, module lines, empty files), and let `{one}` and `{two}` need it"
+            "let a small first unit make what both touch (dependencies, module lines, empty files), and let `{one}` and `{two}` need it"
         ))
-        .help(format!("or put them in order: `after {}` in `{two}`", edit::name(one)));
+        .help(format!("put them in order: `after {}` in `{two}`", edit::name(one)));
     if patterns[0] == patterns[1] && patterns[0].literal().is_some() {
         diagnostic = diagnostic.help("`shared`, for files to which units only add lines, is not there yet");
     }

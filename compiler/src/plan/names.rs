@@ -78,7 +78,7 @@ impl<T: Copy> Names<T> {
                 let at = self.map[near].1;
                 found
                     .label(at, format!("`{near}` is defined here"))
-                    .help(format!("a {} with a similar name exists: `{near}`", self.what))
+                    .help(format!("{} with a similar name exists: `{near}`", with_article(self.what)))
                     .replace(
                         span,
                         values::spell(near),
@@ -91,9 +91,15 @@ impl<T: Copy> Names<T> {
     }
 }
 
+/// `an agent`, `a unit`.
+fn with_article(what: &str) -> String {
+    let article = if what.starts_with('a') { "an" } else { "a" };
+    format!("{article} {what}")
+}
+
 /// The finding that two things have one name.
 pub(crate) fn duplicate(what: &str, name: &str, first: Span, second: Span) -> Diagnostic {
-    Diagnostic::new("duplicate-id", second, format!("a {what} called `{name}` exists already"))
+    Diagnostic::new("duplicate-id", second, format!("{} called `{name}` exists already", with_article(what)))
         .at("the same name again")
         .label(first, format!("`{name}` is first defined here"))
         .help("give one of them another name")

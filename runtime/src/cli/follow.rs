@@ -76,7 +76,7 @@ impl Follow {
 }
 
 fn attempt(number: u32, of: u32) -> String {
-    if of > 1 { format!("attempt {number} of {of}") } else { "attempt".to_owned() }
+    format!("attempt {number} of {of}")
 }
 
 impl Progress for Follow {

@@ -119,6 +119,9 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
                 data.duration_ms / 1000,
                 data.duration_ms % 1000
             ));
+            if details && let Some(words) = last_words(data, store) {
+                let _ = writeln!(text, "         its last words: {words}");
+            }
         }
         Event::AttemptFailed(data) => {
             say(format!("{}: failed ({}): {}", data.unit, class(data.class), data.message));
@@ -169,6 +172,14 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
             say(format!("the journal's torn end ({bytes} bytes) was moved to {moved_to}"))
         }
     }
+}
+
+/// The end of what the agent said, if that is a line for people; a stream of JSON is not.
+fn last_words(data: &crate::record::AttemptCaptured, store: &Store) -> Option<String> {
+    let bytes = store.get_salted(&data.transcript).ok()?;
+    let said = String::from_utf8_lossy(&bytes);
+    let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    (!line.starts_with('{')).then(|| harmless(line).chars().take(200).collect())
 }
 
 /// The class as the journal writes it.

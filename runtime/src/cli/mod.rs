@@ -4,10 +4,12 @@
 
 mod approve;
 mod audit;
+mod demo;
 mod doctor;
 mod done;
 mod exec;
 mod follow;
+mod init;
 mod load;
 mod log;
 mod output;
@@ -33,6 +35,16 @@ Exit codes: 0 complete, 1 work failed, 2 plan or usage error, 3 waiting for a pe
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show a whole run in a scratch repository: needs git and a shell, no network and no AI
+    Demo {
+        /// A directory that is empty or not there yet; a fresh one below the temporary directory if left out
+        dir: Option<Utf8PathBuf>,
+    },
+    /// Write a `loop.kdl` that fits the repository, and an example plan
+    Init {
+        /// Where; the current directory if left out
+        dir: Option<Utf8PathBuf>,
+    },
     /// Run a plan: dispatch units whose inputs changed, verify, and put one commit per unit on its branch
     Exec(ExecArgs),
     /// Show where each unit and gate stands
@@ -150,6 +162,8 @@ pub fn main() -> ExitCode {
         }
     };
     let ended = match cli.command {
+        Command::Demo { dir } => demo::run(dir.as_deref()),
+        Command::Init { dir } => init::run(dir.as_deref()),
         Command::Exec(args) => exec::run(args),
         Command::Status { plan, json } => status::run(plan.as_deref(), json),
         Command::Why { unit, plan, json } => why::run(&unit, plan.as_deref(), json),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::graph::{
     AskCriterion, Check, Command, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs, verify_key,
 };
@@ -334,6 +334,13 @@ impl Run {
         for command in &definition.tools {
             tools.push(self.tool(command).await?);
         }
+        // What runs is part of the key also if the plan names no tool: another compiler is another verdict.
+        if let Command::Run(words) = &check.command
+            && let Some(program) = words.first()
+            && let Some(binary) = self.binary(program)?
+        {
+            tools.push(Tool { command: vec![program.clone()], output: String::new(), binary });
+        }
         let worktree = self.ground.borrow().graph.worktree.clone();
         let prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
         let inputs = VerifyKeyInputs {
@@ -347,6 +354,20 @@ impl Run {
             network: false,
         };
         Ok(verify_key(&inputs).key)
+    }
+
+    /// Digest of the program that a name leads to on this machine; `None` if it lies in the tree, whose id is keyed.
+    fn binary(&self, program: &str) -> Result<Option<String>, DriveError> {
+        if program.contains('/') && !program.starts_with('/') {
+            return Ok(None);
+        }
+        let Some(path) = resolve_program(program, &self.places.path()) else { return Ok(None) };
+        if let Some(digest) = self.binaries.borrow().get(path.as_str()) {
+            return Ok(Some(digest.clone()));
+        }
+        let digest = digest_file(&path).map_err(DriveError::io(format!("read {path}")))?;
+        self.binaries.borrow_mut().insert(path.into_string(), digest.clone());
+        Ok(Some(digest))
     }
 
     /// What a tool is on this machine: asked once in a run.
@@ -370,11 +391,8 @@ impl Run {
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);
         let outcome = outcome?;
-        let program = command.first().and_then(|program| resolve_program(program, &self.places.path()));
-        let binary = match &program {
-            Some(path) => {
-                Sha256::of(&std::fs::read(path).map_err(DriveError::io(format!("read {path}")))?).to_string()
-            }
+        let binary = match command.first() {
+            Some(program) => self.binary(program)?.unwrap_or_default(),
             None => String::new(),
         };
         let mut output = outcome.stdout.text();
@@ -382,6 +400,27 @@ impl Run {
         let tool = Tool { command: command.to_vec(), output, binary };
         self.tools.borrow_mut().insert(command.to_vec(), tool.clone());
         Ok(tool)
+    }
+}
+
+/// SHA-256 of a file, read in pieces.
+fn digest_file(path: &Utf8Path) -> std::io::Result<String> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut Hashing(&mut hasher))?;
+    Ok(Sha256(hasher.finalize().into()).to_string())
+}
+
+struct Hashing<'h>(&'h mut sha2::Sha256);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        sha2::Digest::update(self.0, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

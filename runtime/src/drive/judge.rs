@@ -111,10 +111,7 @@ impl Ground {
                 .ask
                 .rules
                 .iter()
-                .map(|path| {
-                    let whole = Ref { path: path.clone(), heading: None };
-                    Ok((path.clone(), self.content(start, &whole)?))
-                })
+                .map(|rules| Ok((rules.clone(), self.content(start, &reference_of(rules))?)))
                 .collect::<Result<_, DriveError>>()?,
             inputs: effective_inputs(node, start),
             needs: self
@@ -164,7 +161,12 @@ impl Ground {
                 return Ok(Some(format!("{}{heading}", reference.path)));
             }
         }
-        Ok(node.ask.rules.iter().find(|path| start.entry(path).is_none()).cloned())
+        for rules in &node.ask.rules {
+            if self.content(start, &reference_of(rules))?.is_none() {
+                return Ok(Some(rules.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Judges a node whose predecessors are all settled or accepted.
@@ -191,7 +193,7 @@ impl Ground {
         }
         let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
         let again = redo.contains(&node.id);
-        if !again && let Some(decision) = self.from_results(index, &keyed)? {
+        if !again && let Some(decision) = self.result_for(index, &keyed)? {
             return Ok(decision);
         }
         let run = |from: Origin| {
@@ -206,7 +208,7 @@ impl Ground {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 return Ok(run(Origin::Claim { output: output.clone() }));
             }
-            if let Some(origin) = self.kept_patch(node, state, &keyed, &start)? {
+            if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
                 return Ok(run(origin));
             }
             if let Some(block) = state.blocked(&node.id, &keyed.key, &policy) {
@@ -224,7 +226,7 @@ impl Ground {
     }
 
     /// A result with this key, judged against the branch as it is.
-    fn from_results(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
+    fn result_for(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
         let node = self.node(index);
         let results = self.known.of(&node.id);
         for (at, result) in results.iter().enumerate().rev().filter(|(_, result)| result.key == keyed.key) {
@@ -301,6 +303,7 @@ impl Ground {
         node: &Node,
         state: &State,
         keyed: &Keyed,
+        policy: &str,
         start: &Tree,
     ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
@@ -312,8 +315,15 @@ impl Ground {
             }));
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
+        // The scope is part of the policy: under the same one the answer is the same.
+        let failed = state.unit(&node.id).and_then(|unit| unit.adoptable(&keyed.key));
+        if failed.is_some_and(|failed| failed.policy == policy) {
+            return Ok(None);
+        }
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-        let adoptable = fits(&manifest.patch, node) && applies(start, &manifest.patch);
+        // What capture refused is not in the patch: the rest of it is not what the agent made.
+        let adoptable =
+            manifest.refused.is_none() && fits(&manifest.patch, node) && applies(start, &manifest.patch);
         Ok(adoptable.then_some(Origin::Captured {
             attempt,
             manifest,
@@ -352,6 +362,14 @@ impl Settled {
         let output = result.object.output.clone();
         let pending = !result.empty;
         Settled { result, pending, output, drifted: Vec::new() }
+    }
+}
+
+/// A rules file as the ask names it: a path, or `path#heading`.
+pub(super) fn reference_of(rules: &str) -> Ref {
+    match rules.split_once('#') {
+        Some((path, heading)) => Ref { path: path.to_owned(), heading: Some(heading.to_owned()) },
+        None => Ref { path: rules.to_owned(), heading: None },
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Does not know the plan language, nor how a terminal is drawn.
 
+mod allow;
 mod attempt;
 mod check;
 mod error;
@@ -9,6 +10,7 @@ mod gate;
 mod judge;
 mod known;
 mod land;
+mod newest;
 mod place;
 mod preflight;
 mod progress;
@@ -84,6 +86,8 @@ pub(crate) struct Run {
     progress: Rc<dyn Progress>,
     cancel: Cancel,
     tools: RefCell<BTreeMap<Vec<String>, loop_compiler::graph::Tool>>,
+    /// Digests of programs, by path.
+    binaries: RefCell<BTreeMap<String, String>>,
     /// Reasons to end with something else than the schedule says.
     verdict: Cell<ExitCode>,
     /// Held while the prepared worktree is made.

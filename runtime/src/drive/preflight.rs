@@ -9,7 +9,7 @@ use loop_compiler::graph::{Command, Graph, NodeKind, Predicate, Via};
 
 use super::Setup;
 use super::error::DriveError;
-use super::judge::{Ground, Scope};
+use super::judge::{Ground, Scope, reference_of};
 use super::known::Known;
 use super::place::Places;
 use crate::digest::ObjectId;
@@ -126,8 +126,9 @@ fn resolve_base(
 /// Every file that the plan reads at run time is on the base, or may be made by a unit before.
 fn references_exist(ground: &Ground) -> Result<(), DriveError> {
     for node in ground.graph.nodes.iter().filter(|node| node.kind == NodeKind::Dispatch) {
-        let paths = node.ask.refs.iter().map(|reference| &reference.path).chain(&node.ask.rules);
-        for path in paths {
+        let rules = node.ask.rules.iter().map(|rules| reference_of(rules).path);
+        let paths = node.ask.refs.iter().map(|reference| reference.path.clone()).chain(rules);
+        for path in &paths.collect::<Vec<_>>() {
             if ground.base_tree.entry(path).is_some() || ground.tip_tree.entry(path).is_some() {
                 continue;
             }

@@ -139,6 +139,7 @@ pub(super) async fn open(
         progress,
         cancel,
         tools: RefCell::new(BTreeMap::new()),
+        binaries: RefCell::new(BTreeMap::new()),
         verdict: Cell::new(ExitCode::Complete),
         preparing: tokio::sync::Mutex::new(()),
         spent_elsewhere,

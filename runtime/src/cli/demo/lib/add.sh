@@ -1,0 +1,2 @@
+# notes add TEXT: keeps a note.
+printf '%s\n' "$*" >> "$NOTES_FILE"

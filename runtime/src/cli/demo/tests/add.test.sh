@@ -1,0 +1,2 @@
+notes add buy milk
+check "keeps the text" "buy milk" "$(cat "$work/notes")"
