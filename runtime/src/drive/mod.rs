@@ -33,6 +33,7 @@ pub use known::Known;
 pub use place::Places;
 pub use preflight::{branch_name, ground};
 pub use progress::{Note, Progress};
+pub use resume::no_later_evidence;
 
 use crate::crash;
 use crate::digest::Sha256;
@@ -135,7 +136,7 @@ pub async fn run(setup: Setup, progress: Rc<dyn Progress>) -> Result<ExitCode, D
     let (exit, reason) = match exit {
         Ok(exit) => (exit, exit.words().to_owned()),
         Err(error) => {
-            let exit = error.exit();
+            let (exit, error) = (error.exit(), error.with_advice());
             run.progress.note(&Note::Warning { text: &error.to_string() });
             (exit, error.to_string())
         }
