@@ -5,7 +5,9 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod demo;
 mod gates;
+mod init;
 mod model_server;
 mod process;
 mod real_crate;

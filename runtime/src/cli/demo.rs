@@ -2,6 +2,7 @@
 //!
 //! Does not know how a run works: it starts this same program as a person would, and checks what that left behind.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -90,8 +91,9 @@ struct Happened {
 
 impl Demo {
     fn new(dir: Option<&Utf8Path>) -> Result<Demo, Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::new(ExitCode::Environment, format!("cannot tell where this program is: {error}")))?;
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(ExitCode::Environment, format!("cannot tell where this program is: {error}"))
+        })?;
         let path = std::env::var("PATH").unwrap_or_default();
         if resolve_program("git", &path).is_none() {
             let message = "the demo makes its scratch repository with the program `git`, which is not on the PATH; \
@@ -110,7 +112,7 @@ impl Demo {
         self.first_gate()?;
         self.wrong_first()?;
         self.landed()?;
-        self.approve("The gate's page is what you approve; the decision is bound to exactly this commit and these units.")?;
+        self.approve("A person has looked at the branch and approves. The decision is bound to this commit and to what was asked.")?;
         self.to_the_end()?;
         self.again()?;
         self.one_prompt()?;
@@ -144,7 +146,10 @@ impl Demo {
             let output = self.git(arguments).output().map_err(cannot_start("git"))?;
             if !output.status.success() {
                 let said = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-                return Err(Failure::new(ExitCode::Environment, format!("git {} did not succeed: {said}", arguments[0])));
+                return Err(Failure::new(
+                    ExitCode::Environment,
+                    format!("git {} did not succeed: {said}", arguments[0]),
+                ));
             }
         }
         self.command_git(&["ls-files"])?.ended(0, "git lists the files")
@@ -154,7 +159,8 @@ impl Demo {
     fn check(&self) -> Result<(), Failure> {
         self.say("The plan is checked before anything runs.")?;
         self.prompt(&format!("loopc check {PLAN}"))?;
-        let files = disk::Repository::find(&self.repository).map_err(|error| Failure::usage(error.to_string()))?;
+        let files =
+            disk::Repository::find(&self.repository).map_err(|error| Failure::usage(error.to_string()))?;
         let compilation = compile(files.project.as_deref(), &[PLAN.into()], &files.sources());
         if compilation.diagnostics.is_empty() {
             return self.indented("1 plan checked: nothing to report");
@@ -174,7 +180,10 @@ impl Demo {
         let happened = self.since(0)?;
         let mut dispatched = happened.dispatched.clone();
         dispatched.sort();
-        holds(dispatched == ["count", "remove", "search", "search"], "four attempts for the three units of the first gate")?;
+        holds(
+            dispatched == ["count", "remove", "search", "search"],
+            "four attempts for the three units of the first gate",
+        )?;
         holds(happened.landed.len() == 3, "three units landed")
     }
 
@@ -190,8 +199,12 @@ impl Demo {
         holds(log.text.contains("All done. search is complete"), "the agent's word is in the log")?;
         holds(log.text.contains("FAIL search ignores case"), "the failed test is in the log")?;
         // The script adds `-i` only if the failed test stands in its prompt.
-        let output = self.git(&["show", &format!("{BRANCH}:lib/search.sh")]).output().map_err(cannot_start("git"))?;
-        holds(String::from_utf8_lossy(&output.stdout).contains("grep -i"), "the second attempt reacted to the evidence")
+        let output =
+            self.git(&["show", &format!("{BRANCH}:lib/search.sh")]).output().map_err(cannot_start("git"))?;
+        holds(
+            String::from_utf8_lossy(&output.stdout).contains("grep -i"),
+            "the second attempt reacted to the evidence",
+        )
     }
 
     fn landed(&self) -> Result<(), Failure> {
@@ -206,7 +219,8 @@ impl Demo {
 
     fn approve(&self, sentence: &str) -> Result<(), Failure> {
         self.say(sentence)?;
-        self.command_loop(&["approve", "find", PLAN, "--reason", REASON.0])?.ended(0, "the approval is recorded")
+        self.command_loop(&["approve", "find", PLAN, "--reason", REASON.0])?
+            .ended(0, "the approval is recorded")
     }
 
     fn to_the_end(&self) -> Result<(), Failure> {
@@ -217,8 +231,10 @@ impl Demo {
         holds(happened.dispatched == ["export", "help", "guide"], "three units ran, each once")?;
         holds(happened.landed == ["export", "help", "guide"], "three units landed")?;
         self.say("The result is an ordinary branch. A clone of it passes the program's own tests.")?;
-        self.command_git(&["clone", "--quiet", "--branch", BRANCH, ".", "../result"])?.ended(0, "git clones the branch")?;
-        let tested = self.command("sh ../result/tests/run.sh", self.program("sh", &["../result/tests/run.sh"]))?;
+        self.command_git(&["clone", "--quiet", "--branch", BRANCH, ".", "../result"])?
+            .ended(0, "git clones the branch")?;
+        let tested =
+            self.command("sh ../result/tests/run.sh", self.program("sh", &["../result/tests/run.sh"]))?;
         tested.ended(0, "the tests pass on the result")?;
         holds(tested.text.contains("7 tested, 0 failed"), "all seven commands are tested")
     }
@@ -240,7 +256,9 @@ impl Demo {
         write(&plan, &text.replace(PROMPT.0, PROMPT.1))?;
         self.command_git(&["diff", "--unified=0", PLAN])?.ended(0, "git shows the change")?;
 
-        self.say("`loop why` names what makes a unit run again. Only what is asked of it counts, not who does it.")?;
+        self.say(
+            "`loop why` names what makes a unit run again. Only what is asked of it counts, not who does it.",
+        )?;
         let why = self.command_loop(&["why", "count", PLAN])?;
         why.ended(0, "the reason is shown")?;
         holds(why.text.starts_with("count: run (prompt changed)"), "the changed prompt is the reason")?;
@@ -252,7 +270,7 @@ impl Demo {
         holds(happened.dispatched == ["count"], "only `count` ran")?;
         holds(happened.landed == ["count"], "only `count` landed")?;
 
-        self.approve("A person looks again.")?;
+        self.approve("A person has looked again.")?;
         let before = self.lines()?.len();
         self.say("Nothing needs what `count` made, so the units behind the gate are still good.")?;
         self.command_loop(&["exec", PLAN, "--jobs", "2"])?.ended(0, "the run is complete again")?;
@@ -261,7 +279,8 @@ impl Demo {
 
     fn tamper(&self) -> Result<(), Failure> {
         self.say("The journal is the record of all this. Somebody changes one letter in a copy of it: the reason of the approval.")?;
-        self.command("cp -R .git/loop ../copy", self.program("cp", &["-R", ".git/loop", "../copy"]))?.ended(0, "the journal is copied")?;
+        self.command("cp -R .git/loop ../copy", self.program("cp", &["-R", ".git/loop", "../copy"]))?
+            .ended(0, "the journal is copied")?;
         let record = self.change_copy()?;
         self.indented(&format!("record {record}: \"{}\" becomes \"{}\"", REASON.0, REASON.1))?;
         let verified = self.command_loop(&["audit", "verify", "../copy"])?;
@@ -294,21 +313,27 @@ impl Demo {
 
     fn next(&self) -> Result<(), Failure> {
         let title = self.paint("1", "Look at what there is now:");
-        print(&format!(
-            "\n{title}\n\n\
-             \x20   cd {}\n\
-             \x20   alias loop={}\n\
-             \x20   cat {PLAN} loop.kdl              what was asked, and how it is checked\n\
-             \x20   git log {BRANCH}                 a commit for each unit, with its trailers\n\
-             \x20   loop status                        where each unit and gate stands\n\
-             \x20   loop log search                    what happened to a unit, with the evidence\n\
-             \x20   loop exec {PLAN} --dry-run   what a run would do\n\n\
-             In a repository of yours, `loop init` writes a `loop.kdl` and an example plan.\n\
-             rm -r {} removes everything that the demo made.\n",
+        let mut text = format!(
+            "\n{title}\n\n    cd {}\n    alias loop={}\n",
             shell_word(self.repository.as_str()),
-            shell_word(&self.program.display().to_string()),
-            shell_word(self.dir.as_str()),
-        ))
+            shell_word(&self.program.display().to_string())
+        );
+        for (command, what) in [
+            ("cat notes.loop.kdl loop.kdl", "what was asked, and how it is checked"),
+            ("git log loop/notes", "a commit for each unit, with its trailers"),
+            ("loop status", "where each unit and gate stands"),
+            ("loop log search", "what happened to a unit, with the evidence"),
+            ("loop exec notes.loop.kdl --dry-run", "what a run would do"),
+        ] {
+            let _ = writeln!(text, "    {command:<36}{what}");
+        }
+        let _ = writeln!(
+            text,
+            "\nIn a repository of yours, `loop init` writes a `loop.kdl` and an example plan.\n\
+             To remove everything that the demo made: rm -r {}",
+            shell_word(self.dir.as_str())
+        );
+        print(&text)
     }
 
     // What is printed.
@@ -374,9 +399,11 @@ impl Demo {
     /// A program in the scratch repository.
     fn program(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.repository).stdin(Stdio::null()).env("XDG_CACHE_HOME", &self.cache);
+        command.args(arguments).current_dir(&self.repository).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", &self.cache).env("TMPDIR", &self.cache);
         // Within a hook of git's, these name another repository.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_")) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_"))
+        {
             command.env_remove(name);
         }
         command
@@ -416,7 +443,9 @@ impl Demo {
         for line in self.lines()?.into_iter().skip(from) {
             match line.record.event {
                 Event::AttemptStarted(data) => happened.dispatched.push(data.unit),
-                Event::AttemptFailed(data) if data.class == FailureClass::VerifyFailed => happened.failed.push(data.unit),
+                Event::AttemptFailed(data) if data.class == FailureClass::VerifyFailed => {
+                    happened.failed.push(data.unit)
+                }
                 Event::Landed { unit, .. } => happened.landed.push(unit),
                 Event::VerifyDone(data) if data.cached_from.is_none() => happened.verified += 1,
                 _ => {}
@@ -444,14 +473,20 @@ fn scratch(dir: Option<&Utf8Path>) -> Result<Utf8PathBuf, Failure> {
             make_directory(&dir)?;
             let mut entries = dir.read_dir_utf8().map_err(cannot(format!("list {dir}")))?;
             if entries.next().is_some() {
-                return Err(Failure::usage(format!("{dir} is not empty; name a directory that is, or one that does not exist")));
+                return Err(Failure::usage(format!(
+                    "{dir} is not empty; name a directory that is, or one that does not exist"
+                )));
             }
             dir
         }
         None => {
-            let fresh = tempfile::Builder::new().prefix("loop-demo-").tempdir().map_err(cannot("make a temporary directory"))?;
-            Utf8PathBuf::from_path_buf(fresh.keep())
-                .map_err(|path| Failure::usage(format!("the path {} is not UTF-8; name another directory", path.display())))?
+            let fresh = tempfile::Builder::new()
+                .prefix("loop-demo-")
+                .tempdir()
+                .map_err(cannot("make a temporary directory"))?;
+            Utf8PathBuf::from_path_buf(fresh.keep()).map_err(|path| {
+                Failure::usage(format!("the path {} is not UTF-8; name another directory", path.display()))
+            })?
         }
     };
     // Links in it would make its name differ from what git and the sandbox call it.
@@ -488,14 +523,19 @@ fn holds(so: bool, claim: &str) -> Result<(), Failure> {
 }
 
 fn typed(program: &str, arguments: &[&str]) -> String {
-    let words: Vec<String> = std::iter::once(program).chain(arguments.iter().copied()).map(shell_word).collect();
+    let words: Vec<String> =
+        std::iter::once(program).chain(arguments.iter().copied()).map(shell_word).collect();
     words.join(" ")
 }
 
 /// A word as a person would type it in a shell.
 fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
