@@ -50,7 +50,7 @@ fn shows_everything(repo: &Repo, directory: &str) {
     assert_eq!(units, ["count", "count", "export", "guide", "help", "remove", "search", "search"]);
     let root = place.join("notes");
     assert_eq!(git_at(&root, repo.outside(), &["rev-list", "--count", "main..loop/notes"]), "7");
-    assert_eq!(git_at(&root, repo.outside(), &["status", "--short"]), "M notes.loop.kdl");
+    assert_eq!(git_at(&root, repo.outside(), &["status", "--short"]), " M notes.loop.kdl");
 }
 
 /// Names below a directory.

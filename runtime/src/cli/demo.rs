@@ -140,7 +140,8 @@ impl Demo {
             &["symbolic-ref", "HEAD", "refs/heads/main"],
             &["config", "user.name", "Loop Demo"],
             &["config", "user.email", "demo@localhost"],
-            &["add", "--all"],
+            // Whatever the user ignores everywhere.
+            &["add", "--all", "--force"],
             &["commit", "--quiet", "--message", "A program that keeps notes"],
         ] {
             let output = self.git(arguments).output().map_err(cannot_start("git"))?;
@@ -340,22 +341,19 @@ impl Demo {
 
     /// A sentence before something happens.
     fn say(&self, sentence: &str) -> Result<(), Failure> {
-        let mut text = String::from("\n");
-        let mut column = 0;
+        let mut lines = vec![String::new()];
         for word in sentence.split_whitespace() {
-            let width = word.chars().count();
-            if column > 0 && column + 1 + width > self.style.width {
-                text.push('\n');
-                column = 0;
-            } else if column > 0 {
-                text.push(' ');
-                column += 1;
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => line.push_str(word),
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= self.style.width => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
             }
-            text.push_str(word);
-            column += width;
         }
-        text.push('\n');
-        print(&self.paint("1", &text))
+        let painted: Vec<String> = lines.iter().map(|line| self.paint("1", line)).collect();
+        print(&format!("\n{}\n", painted.join("\n")))
     }
 
     /// The command that a person would type.
