@@ -8,6 +8,7 @@ mod claude_exec;
 mod gates;
 mod model_server;
 mod process;
+mod readme;
 mod real_crate;
 mod rules_agent;
 mod rules_cache;
@@ -17,6 +18,7 @@ mod rules_processes;
 mod rules_scope;
 mod rules_user;
 mod rules_word;
+mod spec;
 mod tidy;
 
 #[test]
