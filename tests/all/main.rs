@@ -5,6 +5,9 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod crash;
+mod crash_kinds;
+mod damage;
 mod gates;
 mod model_server;
 mod process;
@@ -12,7 +15,6 @@ mod readme;
 mod real_crate;
 mod rules_agent;
 mod rules_cache;
-mod rules_crash;
 mod rules_input;
 mod rules_processes;
 mod rules_scope;

@@ -2,6 +2,7 @@
 //!
 //! Does not know the plan language, nor how a terminal is drawn.
 
+mod allow;
 mod attempt;
 mod check;
 mod error;
@@ -9,6 +10,7 @@ mod gate;
 mod judge;
 mod known;
 mod land;
+mod newest;
 mod place;
 mod preflight;
 mod progress;

@@ -84,7 +84,13 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
                 format!("the agent exited with {code}{}{tail}", if tail.is_empty() { "" } else { ": " });
             said.failure.get_or_insert((FailureClass::AgentExit, message));
         }
-        End::Exited(_) | End::Cancelled | End::ShimLost => {}
+        // Nobody saw its end: neither its own account nor what it left is to be believed.
+        End::ShimLost => {
+            let message =
+                "something killed the process that watches the agent, so nobody saw its end".to_owned();
+            said.failure = Some((FailureClass::AgentExit, message));
+        }
+        End::Exited(_) | End::Cancelled => {}
     }
     if said.failure.is_none()
         && let Some(bytes) = report
@@ -170,6 +176,12 @@ mod tests {
             (class, message.as_str()),
             (FailureClass::AgentExit, "the agent exited with 3: last words")
         );
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_a_failure() {
+        let report = end(&End::ShimLost, Some(r#"{"status":"done"}"#));
+        assert_eq!(report.failure.map(|f| f.0), Some(FailureClass::AgentExit));
     }
 
     #[test]
