@@ -34,6 +34,9 @@ pub(super) fn run(
     let opened = Journal::open(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
     let mut journal = opened.journal;
     let state = State::fold(opened.lines.iter().map(|line| &line.record));
+    if opened.torn.is_some() {
+        drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
+    }
     let store = drive::open_store(&loaded.repository)?;
     let feature = loaded.graph.feature.id.clone();
     let (mut ground, _) = drive::ground(loaded.graph, loaded.repository, store, &state, None, None)?;

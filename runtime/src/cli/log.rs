@@ -24,7 +24,7 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
         Some(plan) => vec![super::load::load(Some(plan))?.graph.feature.id],
         None => journal::features(&state_dir)?,
     };
-    let store = drive::open_store(&repository)?;
+    let store = drive::read_store(&repository);
     let mut text = String::new();
     let mut found = false;
     for feature in &features {

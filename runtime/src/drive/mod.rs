@@ -33,6 +33,7 @@ pub use known::Known;
 pub use place::Places;
 pub use preflight::{branch_name, ground};
 pub use progress::{Note, Progress};
+pub use resume::no_later_evidence;
 
 use crate::crash;
 use crate::digest::Sha256;
@@ -135,7 +136,7 @@ pub async fn run(setup: Setup, progress: Rc<dyn Progress>) -> Result<ExitCode, D
     let (exit, reason) = match exit {
         Ok(exit) => (exit, exit.words().to_owned()),
         Err(error) => {
-            let exit = error.exit();
+            let (exit, error) = (error.exit(), error.with_advice());
             run.progress.note(&Note::Warning { text: &error.to_string() });
             (exit, error.to_string())
         }
@@ -436,7 +437,12 @@ pub fn nonce() -> Result<String, DriveError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Store and state directory of a repository.
+/// The repository's store, created if it is not there.
 pub fn open_store(repository: &Repository) -> Result<Arc<Store>, DriveError> {
     Ok(Arc::new(Store::open(&repository.state_dir())?))
+}
+
+/// The repository's store for commands that only look: they leave no trace.
+pub fn read_store(repository: &Repository) -> Arc<Store> {
+    Arc::new(Store::at(&repository.state_dir()))
 }

@@ -22,7 +22,6 @@ use crate::process::{
 };
 use crate::record::Event;
 use crate::state::State;
-use crate::store::Store;
 use crate::workspace::{Repository, Swap};
 
 /// How many commits are looked at for results that the journal lost: more than one run lands.
@@ -43,7 +42,7 @@ pub(super) async fn open(
     let mut journal = opened.journal;
     let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
     if let Some(torn) = &opened.torn {
-        no_later_evidence(&state, &store, &repository, &feature)?;
+        no_later_evidence(&state, &repository, &feature)?;
         if state.records() > 0 {
             for line in journal.append(&[], Durability::Synced)?.written {
                 state.apply(&line.record);
@@ -167,12 +166,9 @@ fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveErro
 
 /// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose
 /// result is in our store and not in our journal shows that more than an unfinished append is gone.
-fn no_later_evidence(
-    state: &State,
-    store: &Store,
-    repository: &Repository,
-    feature: &str,
-) -> Result<(), DriveError> {
+/// Ask before the first append to a journal that was opened with a torn end.
+pub fn no_later_evidence(state: &State, repository: &Repository, feature: &str) -> Result<(), DriveError> {
+    let store = open_store(repository)?;
     let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
     // What is lost comes after every record that is left, and so do its commits: those that the journal still names,
     // and all before them, prove nothing (they may be of a journal that was moved away).
