@@ -13,6 +13,7 @@ mod gates;
 mod init;
 mod model_server;
 mod process;
+mod readme;
 mod real_crate;
 mod rules_agent;
 mod rules_attack;
@@ -25,6 +26,7 @@ mod rules_scope;
 mod rules_user;
 mod rules_verifier;
 mod rules_word;
+mod spec;
 mod tidy;
 
 #[test]
