@@ -65,9 +65,9 @@ fn the_commands_of_the_readme_exist() {
         let words: Vec<&str> =
             command.split(' ').take_while(|word| !word.contains(|c: char| c.is_ascii_uppercase())).collect();
         let arguments = [words.get(1..).unwrap_or_default(), &["--help"]].concat();
-        match words[0] {
-            "loop" => repo.run_loop(&arguments).expect(0),
-            "loopc" => repo.run_loopc(&arguments).expect(0),
+        match words.first() {
+            Some(&"loop") => repo.run_loop(&arguments).expect(0),
+            Some(&"loopc") => repo.run_loopc(&arguments).expect(0),
             _ => continue,
         };
         seen += 1;
