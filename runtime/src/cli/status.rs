@@ -223,7 +223,7 @@ fn describe(status: &Status) -> String {
     }
     if let Some(run) = &status.run {
         let end = match (run.open, &run.reason) {
-            (true, _) => "not ended".to_owned(),
+            (true, _) => "open; the same `loop exec` goes on with it".to_owned(),
             (false, reason) => reason.clone().unwrap_or_default(),
         };
         text.push_str(&format!("last run {} by {}: {end}\n", run.started, run.actor));
