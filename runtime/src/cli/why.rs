@@ -11,7 +11,7 @@ use super::load::{load, state};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Ground, Options, differences};
 use crate::fault::ExitCode;
-use crate::state::State;
+use crate::state::{Ending, State};
 
 #[derive(Serialize)]
 struct Answer {
@@ -154,11 +154,17 @@ fn recorded(ground: &Ground, state: &State, unit: &str) -> Option<Vec<KeyField>>
     Some(pairs.into_iter().map(|(name, value)| KeyField { name, value }).collect())
 }
 
+fn interrupted(state: &State, unit: &str) -> bool {
+    let last = state.unit(unit).and_then(|unit| unit.attempts().last());
+    last.is_some_and(|attempt| matches!(attempt.ending, None | Some(Ending::Lost { .. })))
+}
+
 /// Why a unit would run, in one line.
 pub(super) fn reason(ground: &Ground, state: &State, unit: &str, keyed: &Keyed) -> String {
     let Some(recorded) = recorded(ground, state, unit) else { return "it has not run yet".into() };
     let changes = differences(&recorded, &keyed.fields);
     match changes.as_slice() {
+        [] if interrupted(state, unit) => "its last attempt was interrupted".into(),
         [] => "the last attempt for this key did not pass".into(),
         [(field, ..)] => format!("{field} changed"),
         [(field, ..), rest @ ..] => format!("{field} and {} more changed", rest.len()),

@@ -163,7 +163,11 @@ impl Run {
         let why = match (&judged, verify.expect_fail && done.verdict == Verdict::Passed) {
             (_, true) => "passed, and was expected to fail".to_owned(),
             (Some(judged), _) if !judged.message.is_empty() => judged.message.clone(),
-            _ => done.failures.join(", "),
+            // Found again: the words of the run that judged this tree are gone, its exit code is not.
+            _ => match done.exit {
+                Some(code) => format!("exited with {code}, as it did on the same tree before"),
+                None => "did not pass, as on the same tree before".to_owned(),
+            },
         };
         let ids = if done.failures.is_empty() { vec![why.clone()] } else { done.failures.clone() };
         report.failures.extend(ids.iter().map(|failure| format!("{}: {failure}", done.verifier)));
