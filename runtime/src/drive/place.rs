@@ -209,6 +209,22 @@ impl Places {
         self.common(Profile::verifier(&self.detected), place)
     }
 
+    /// Makes a program that is named by an absolute path visible: that file, and what it links to, alone. What is
+    /// found on PATH is there already.
+    pub fn with_program(&self, mut profile: Profile, argv: &[String]) -> Profile {
+        let Some(program) = argv.first().map(Utf8Path::new).filter(|program| program.is_absolute()) else {
+            return profile;
+        };
+        let real = program.canonicalize_utf8().ok();
+        for path in [Some(program.to_owned()), real].into_iter().flatten() {
+            // The system's directories are there as they are.
+            if path.is_file() && !["/usr", "/bin", "/sbin"].iter().any(|system| path.starts_with(system)) {
+                profile = profile.with(path, Access::Read, Role::Toolchain);
+            }
+        }
+        profile
+    }
+
     fn common(&self, profile: Profile, place: &Place) -> Profile {
         profile
             .with_all(self.toolchain.mounts.iter().cloned())
