@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use loop_tests::{BRANCH, PLAN, Repo, creates, each_level};
+use loop_tests::{BRANCH, PLAN, Repo, each_level};
 
 /// One unit that has to make `out.txt`.
 const ONE: &str = r#"unit one { goal "Make it."; creates "out.txt"; accept "it is made" by=check; }"#;
@@ -42,21 +42,6 @@ fn an_agent_that_only_says_done_completes_nothing_and_is_not_paid_again_unasked(
         }
         assert_eq!(repo.git(&["branch", "--list", BRANCH]), "");
     });
-}
-
-#[test]
-fn a_unit_that_was_redone_well_completes() {
-    let repo = Repo::counted("off", ONE, &[("one", CLAIMS)]);
-    repo.exec(&[]).expect(4);
-    repo.script("one", &creates("out.txt", "made"));
-    repo.commit("A better agent");
-    repo.git(&["branch", "--force", "elsewhere"]);
-    repo.exec(&[]).expect(4);
-    repo.exec(&["--redo", "one"]).expect(0);
-    assert_eq!(repo.landed_file("out.txt").as_deref(), Some("made\n"));
-    let before = repo.journal().records.len();
-    repo.exec(&[]).expect(0);
-    assert_eq!(repo.journal().records.len(), before);
 }
 
 #[test]
@@ -258,34 +243,6 @@ fn a_report_that_is_none_fails_the_attempt_and_hangs_nobody() {
         let run = repo.exec(&[]).expect(4);
         assert_eq!(repo.journal().failures("one"), ["bad-report"], "{report}: {}", run.all());
     }
-}
-
-#[test]
-fn an_agent_that_exits_with_3_fails_with_its_last_words() {
-    let repo =
-        Repo::counted("off", ONE, &[("one", "echo made > out.txt; echo 'no more tokens' >&2; exit 3\n")]);
-    let run = repo.exec(&[]).expect(4);
-    assert_eq!(repo.journal().failures("one"), ["agent-exit"]);
-    assert!(run.all().contains("exited with 3: no more tokens"), "{}", run.all());
-    assert_eq!(repo.git(&["branch", "--list", BRANCH]), "");
-}
-
-#[test]
-fn the_evidence_of_a_failure_reaches_the_next_attempt() {
-    let script = r#"cat > "prompt-$LOOP_ATTEMPT.txt"
-if [ "$LOOP_ATTEMPT" = 1 ]; then echo x > broken; else rm -f broken; fi
-cp "prompt-$LOOP_ATTEMPT.txt" out.txt
-rm -f "prompt-$LOOP_ATTEMPT.txt"
-"#;
-    let body =
-        r#"unit one { goal "Make it."; creates "out.txt"; writes "broken"; accept "it is made" by=check; }"#;
-    let repo = Repo::counted("off", body, &[("one", script)]);
-    retry(&repo, 2);
-    repo.exec(&[]).expect(0);
-    assert_eq!(repo.journal().failures("one"), ["verify-failed"]);
-    let prompt = repo.landed_file("out.txt").expect("landed");
-    assert!(prompt.contains("./broken"), "the verifier's output is in the second prompt:\n{prompt}");
-    assert_eq!(repo.landed_file("broken"), None, "the second attempt starts anew");
 }
 
 #[test]

@@ -28,10 +28,12 @@ impl Repo {
 
     /// As [`Repo::counted`], with another `loop.kdl`.
     pub fn with_project(level: &str, project: &str, body: &str, scripts: &[(&str, &str)]) -> Repo {
-        let mut repo = Repo::scripted(body, scripts);
+        let mut repo = Repo::new(&[("README.md", "A repository of the tests.\n"), ("src/a.txt", "a\n")]);
         repo.write("loop.kdl", project);
+        repo.write(crate::PLAN, format!("feature feat {{\n{body}\n}}\n"));
         repo.write("agents/work.sh", WORK);
-        repo.commit("Project");
+        scripts.iter().for_each(|(unit, script)| repo.script(unit, script));
+        repo.commit("Plan");
         let counts = repo.outside().join("counts");
         fs::create_dir(&counts).expect("a directory in the temporary directory");
         repo.set_env("LOOP_CONTAINMENT", level);

@@ -75,20 +75,20 @@ pub fn lane(lane: Lane, test: &str) -> Option<PathBuf> {
         Ok(place) => Some(place),
         Err(reason) => {
             assert!(std::env::var_os("CI").is_none(), "lane {}: {reason}", lane.name());
-            let note = format!("{test}: lane {}: {reason}\n", lane.name());
-            // `tests/run` counts these; a bare `cargo test` shows them with --nocapture.
-            if let Some(list) = std::env::var_os("LOOP_TESTS_SKIPPED") {
-                let mut list = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(list)
-                    .expect("the list of skipped tests opens");
-                list.write_all(note.as_bytes()).expect("the list of skipped tests takes a line");
-            }
-            std::io::stderr()
-                .write_all(format!("skipped: {note}").as_bytes())
-                .expect("standard error is open");
+            skipped(test, &format!("lane {}: {reason}", lane.name()));
             None
         }
     }
+}
+
+/// Names a test that cannot run here, for the totals.
+pub fn skipped(test: &str, reason: &str) {
+    let note = format!("{test}: {reason}\n");
+    // `tests/run` counts these; a bare `cargo test` shows them with --nocapture.
+    if let Some(list) = std::env::var_os("LOOP_TESTS_SKIPPED") {
+        let mut list =
+            OpenOptions::new().append(true).create(true).open(list).expect("the list of skipped tests opens");
+        list.write_all(note.as_bytes()).expect("the list of skipped tests takes a line");
+    }
+    std::io::stderr().write_all(format!("skipped: {note}").as_bytes()).expect("standard error is open");
 }

@@ -10,14 +10,16 @@ mod model;
 mod repo;
 mod scripted;
 mod snapshot;
+mod watch;
 
 pub use binaries::{loop_binary, loopc_binary, model_server_binary, workspace_root};
 pub use counted::{LEVELS, each_level};
-pub use lanes::{Lane, lane};
+pub use lanes::{Lane, lane, skipped};
 pub use model::Model;
 pub use repo::{Journal, Outcome, Repo, Running, git_at};
 pub use scripted::{BRANCH, PLAN, creates};
 pub use snapshot::Snapshot;
+pub use watch::Watch;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -28,8 +28,6 @@ impl Repo {
             repo.script(unit, script);
         }
         repo.commit("Plan");
-        // A test whose own plan is wrong would otherwise fail with words about something else.
-        repo.run_loopc(&["check"]).expect(0);
         repo
     }
 

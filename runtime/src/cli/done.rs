@@ -34,6 +34,9 @@ pub(super) fn run(
     let opened = Journal::open(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
     let mut journal = opened.journal;
     let state = State::fold(opened.lines.iter().map(|line| &line.record));
+    if opened.torn.is_some() {
+        drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
+    }
     let store = drive::open_store(&loaded.repository)?;
     let feature = loaded.graph.feature.id.clone();
     let (mut ground, _) = drive::ground(loaded.graph, loaded.repository, store, &state, None, None)?;
@@ -79,7 +82,7 @@ pub(super) fn run(
     for path in &evidence {
         let bytes =
             std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
-        let blob = ground.store.put_salted(&bytes)?;
+        let blob = ground.store.put_salted(&crate::store::secrets::mask(&bytes).0)?;
         kept.push(Evidence {
             name: path.file_name().unwrap_or("evidence").to_owned(),
             blob,

@@ -111,7 +111,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 /// Judges every node without starting or writing anything. Behind a unit that would run, keys are not known yet.
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
+    let store = drive::read_store(&loaded.repository);
     let pinned = state
         .open_run()
         .filter(|run| run.started.graph == loaded.graph.digest)

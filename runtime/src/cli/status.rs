@@ -72,7 +72,7 @@ struct GateStatus {
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
+    let store = drive::read_store(&loaded.repository);
     let pinned = state
         .open_run()
         .filter(|run| run.started.graph == loaded.graph.digest)

@@ -34,7 +34,7 @@ struct Change {
 pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
     let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
+    let store = drive::read_store(&loaded.repository);
     let units: Vec<String> = loaded
         .graph
         .nodes

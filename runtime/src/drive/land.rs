@@ -71,7 +71,8 @@ impl Run {
             true => self.prepare(&result).ok(),
             false => None,
         };
-        let mut events = vec![accepted];
+        let mut events = verified.found;
+        events.push(accepted);
         events.extend(prepared.as_ref().map(|prepared| self.intent(&result, prepared)));
         crash::point("accept.before-append");
         self.append(events, Durability::Synced)?;
@@ -108,7 +109,9 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
+        crash::point("land.before-intent");
         self.append(vec![self.intent(&result, &prepared)], Durability::Synced)?;
+        crash::point("land.after-intent");
         self.swap(&result, prepared)?;
         Ok(true)
     }
@@ -148,7 +151,7 @@ impl Run {
         let name = format!("refs/heads/{}", self.branch);
         let swapped = {
             let ground = self.ground.borrow();
-            let expected = ground.repository.branch(&self.branch)?.map(|_| prepared.parent.clone());
+            let expected = ground.branch_exists.then(|| prepared.parent.clone());
             crash::point("land.before-swap");
             let swapped = ground.repository.swap(
                 &name,
@@ -172,6 +175,7 @@ impl Run {
             )?;
             return Err(DriveError::refused(ExitCode::WorkFailed, reason));
         }
+        crash::point("land.before-landed");
         self.append(
             vec![Event::Landed {
                 feature,
@@ -182,7 +186,9 @@ impl Run {
             }],
             Durability::Lazy,
         )?;
+        crash::point("land.after-landed");
         let mut ground = self.ground.borrow_mut();
+        ground.branch_exists = true;
         ground.tip = commit.clone();
         ground.tip_tree = prepared.tree;
         ground.known.landed(&unit, &result.digest, &commit);

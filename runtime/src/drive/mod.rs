@@ -2,6 +2,7 @@
 //!
 //! Does not know the plan language, nor how a terminal is drawn.
 
+mod allow;
 mod attempt;
 mod check;
 mod error;
@@ -9,6 +10,7 @@ mod gate;
 mod judge;
 mod known;
 mod land;
+mod newest;
 mod place;
 mod preflight;
 mod progress;
@@ -31,7 +33,9 @@ pub use known::Known;
 pub use place::Places;
 pub use preflight::{branch_name, ground};
 pub use progress::{Note, Progress};
+pub use resume::no_later_evidence;
 
+use crate::crash;
 use crate::digest::Sha256;
 use crate::fault::ExitCode;
 use crate::journal::{Durability, Journal};
@@ -132,7 +136,7 @@ pub async fn run(setup: Setup, progress: Rc<dyn Progress>) -> Result<ExitCode, D
     let (exit, reason) = match exit {
         Ok(exit) => (exit, exit.words().to_owned()),
         Err(error) => {
-            let exit = error.exit();
+            let (exit, error) = (error.exit(), error.with_advice());
             run.progress.note(&Note::Warning { text: &error.to_string() });
             (exit, error.to_string())
         }
@@ -314,7 +318,9 @@ impl Run {
     fn run_started(&self) -> Result<Event, DriveError> {
         let ground = self.ground.borrow();
         let graph_json = ground.store.put(loop_compiler::graph::encode(&ground.graph).as_bytes())?;
-        ground.repository.keep(&self.run_id, &ground.base)?;
+        crash::point("run.before-keep");
+        ground.repository.keep(&ground.graph.feature.id, &self.run_id, &ground.base)?;
+        crash::point("run.after-keep");
         let event = Event::RunStarted(RunStarted {
             feature: ground.graph.feature.id.clone(),
             graph: ground.graph.digest.clone(),
@@ -356,8 +362,15 @@ impl Run {
         }
         let feature = self.feature();
         let reason = reason.chars().take(500).collect();
-        self.append(vec![Event::RunEnded { feature, exit: exit.code(), reason }], Durability::Synced)?;
-        Ok(self.ground.borrow().repository.release_keep(&self.run_id)?)
+        crash::point("run.before-ended");
+        self.append(
+            vec![Event::RunEnded { feature: feature.clone(), exit: exit.code(), reason }],
+            Durability::Synced,
+        )?;
+        crash::point("run.after-ended");
+        self.ground.borrow().repository.release_keep(&feature, &self.run_id)?;
+        crash::point("run.after-release");
+        Ok(())
     }
 
     fn judge(&self, node: Index) -> Result<Judgement, DriveError> {
@@ -437,9 +450,14 @@ pub fn nonce() -> Result<String, DriveError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Store and state directory of a repository.
+/// The repository's store, created if it is not there.
 pub fn open_store(repository: &Repository) -> Result<Arc<Store>, DriveError> {
     Ok(Arc::new(Store::open(&repository.state_dir())?))
+}
+
+/// The repository's store for commands that only look: they leave no trace.
+pub fn read_store(repository: &Repository) -> Arc<Store> {
+    Arc::new(Store::at(&repository.state_dir()))
 }
 
 #[cfg(test)]

@@ -55,8 +55,10 @@ pub fn ground(
         )));
     }
     let head = repository.branch(&branch)?;
-    let (name, start) = match &head {
-        Some(head) if base.is_none() => (branch.clone(), head.clone()),
+    let (name, start) = match (&head, pinned) {
+        (Some(head), pinned) if base.is_none() || pinned.is_some() => (branch.clone(), head.clone()),
+        // Nothing has landed yet: what the branch will grow from was decided when the run began.
+        (None, Some(pinned)) => (branch.clone(), pinned.clone()),
         _ => resolve_base(&graph, &repository, base)?,
     };
     if let (Some(head), Some(asked)) = (&head, base)
@@ -66,7 +68,8 @@ pub fn ground(
             "`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it"
         )));
     }
-    let tip = head.unwrap_or_else(|| start.clone());
+    let branch_exists = head.is_some();
+    let tip = head.unwrap_or(start);
     let base = pinned.cloned().unwrap_or_else(|| tip.clone());
     let feature = graph.feature.id.clone();
     let known = Known::load(state, &store, &repository, &feature, &tip)?;
@@ -76,6 +79,7 @@ pub fn ground(
         tip_tree: repository.tree(&tip)?,
         base,
         tip,
+        branch_exists,
         known,
         settled: Default::default(),
         graph,

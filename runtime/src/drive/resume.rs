@@ -3,7 +3,7 @@
 //! Does not judge units; it makes sure that nothing of an earlier run is still under way.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,15 +13,19 @@ use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
 use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
-use crate::digest::Sha256;
+use crate::crash;
+use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::{self, Durability, Journal};
-use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
+use crate::process::{
+    Cancel, Left, ShimIdentity, boot_id, end_left, host_name, process_start_time, wait_ended, wait_released,
+};
 use crate::record::Event;
 use crate::state::State;
-use crate::store::Store;
 use crate::workspace::{Repository, Swap};
 
+/// How many commits are looked at for results that the journal lost: more than one run lands.
+const HISTORY: usize = 10_000;
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -38,7 +42,7 @@ pub(super) async fn open(
     let mut journal = opened.journal;
     let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
     if let Some(torn) = &opened.torn {
-        no_later_evidence(&state, &store, &repository, &feature)?;
+        no_later_evidence(&state, &repository, &feature)?;
         if state.records() > 0 {
             for line in journal.append(&[], Durability::Synced)?.written {
                 state.apply(&line.record);
@@ -51,7 +55,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&repository, environment, detected)?;
+    let places = Places::new(&feature, &repository, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -59,8 +63,9 @@ pub(super) async fn open(
     let same =
         state.open_run().filter(|run| run.started.graph == graph.digest && run.started.feature == feature);
     let resumed = same.map(|run| (run.id.clone(), run.started.head.clone(), run.started.base.clone()));
-    // A base that was asked for by name is for a new run.
-    let resumed = resumed.filter(|_| options.base.is_none());
+    // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
+    // is for a new run.
+    let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
     if state.open_run().is_some() && resumed.is_none() {
         let reason = "another plan or base was asked for before the run was finished".to_owned();
         settled.push(Event::RunEnded {
@@ -69,12 +74,22 @@ pub(super) async fn open(
             reason,
         });
     }
+    if let Some(reason) = moved.as_ref().filter(|_| resumed.is_some()) {
+        // What somebody else put on the branch is under no start tree of this run; a new one begins there.
+        settled.push(Event::RunEnded {
+            feature: feature.clone(),
+            exit: ExitCode::WorkFailed.code(),
+            reason: reason.clone(),
+        });
+    }
     if !settled.is_empty() {
+        crash::point("resume.before-settled");
         let appended = journal.append(&settled, Durability::Synced)?;
         for line in appended.foreign.iter().chain(&appended.written) {
             state.apply(&line.record);
             progress.record(&line.bytes);
         }
+        crash::point("resume.after-settled");
     }
     if let Some(reason) = moved {
         return Err(DriveError::refused(ExitCode::WorkFailed, reason));
@@ -82,8 +97,10 @@ pub(super) async fn open(
     sweep(&state, &places).await;
     let pinned = resumed.filter(|(_, head, _)| repository.commit(head).is_ok());
     let open_run = pinned.as_ref().map(|(id, ..)| id.as_str());
-    for run in state.runs().iter().filter(|run| Some(run.id.as_str()) != open_run) {
-        repository.release_keep(&run.id)?;
+    // Those of runs that are over, and of one that a crash ended before it was recorded.
+    for run in repository.kept(&feature)?.iter().filter(|run| Some(run.as_str()) != open_run) {
+        repository.release_keep(&feature, run)?;
+        crash::point("resume.after-release");
     }
     let (ground, base_name) = preflight::ground(
         graph,
@@ -132,6 +149,11 @@ pub(super) async fn open(
     })
 }
 
+/// Is the very process that was recorded still there, on this machine since this boot?
+fn is_alive(shim: &ShimIdentity) -> bool {
+    shim.host == host_name() && shim.boot == boot_id() && process_start_time(shim.pid) == Some(shim.start)
+}
+
 /// What the repository's other features spent: the project's budget is over all of them.
 fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveError> {
     let mut spent = 0;
@@ -144,14 +166,17 @@ fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveErro
 
 /// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose
 /// result is in our store and not in our journal shows that more than an unfinished append is gone.
-fn no_later_evidence(
-    state: &State,
-    store: &Store,
-    repository: &Repository,
-    feature: &str,
-) -> Result<(), DriveError> {
+/// Ask before the first append to a journal that was opened with a torn end.
+pub fn no_later_evidence(state: &State, repository: &Repository, feature: &str) -> Result<(), DriveError> {
+    let store = open_store(repository)?;
     let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
-    for commit in repository.first_parent_history(&tip, None, 1000)? {
+    // What is lost comes after every record that is left, and so do its commits: those that the journal still names,
+    // and all before them, prove nothing (they may be of a journal that was moved away).
+    let mut named: BTreeSet<&ObjectId> = state.runs().iter().map(|run| &run.started.head).collect();
+    named.extend(state.landings().iter().map(|landing| &landing.commit));
+    named.extend(state.open_intents().iter().flat_map(|intent| [&intent.parent, &intent.commit]));
+    let history = repository.first_parent_history(&tip, None, HISTORY)?;
+    for commit in history.iter().take_while(|commit| !named.contains(&commit.id)) {
         let trailers = commit.trailers();
         let value =
             |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -180,16 +205,18 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
         let lock = places.lock_of("attempts", &started.attempt);
         let dir = places.dir_of("attempts", &started.attempt);
         let mut left = wait_ended(&lock, &dir, WAIT).await?;
-        if left == Left::Locked {
-            let shim = ShimIdentity {
-                pid: started.shim.pid,
-                start: started.shim.start,
-                boot: started.shim.boot.clone(),
-                host: started.shim.host.clone(),
-            };
-            if end_left(&shim).await {
-                left = wait_ended(&lock, &dir, WAIT).await?;
-            }
+        let shim = ShimIdentity {
+            pid: started.shim.pid,
+            start: started.shim.start,
+            boot: started.shim.boot.clone(),
+            host: started.shim.host.clone(),
+        };
+        // Without its lock file (another cache directory, say) only the recorded process can tell.
+        if left == Left::Nothing && !lock.exists() && is_alive(&shim) {
+            left = Left::Locked;
+        }
+        if left == Left::Locked && end_left(&shim).await {
+            left = wait_ended(&lock, &dir, WAIT).await?;
         }
         let message = match left {
             Left::Nothing => {
@@ -232,15 +259,18 @@ fn settle_intents(
     for intent in state.open_intents() {
         let mut tip = repository.branch(branch)?;
         // The branch is where the intent found it, or was about to be made.
-        let untouched = tip.is_none() || tip.as_ref() == Some(&intent.parent);
+        let made_before = !state.landings().is_empty();
+        let untouched = (tip.is_none() && !made_before) || tip.as_ref() == Some(&intent.parent);
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);
+            crash::point("resume.before-swap");
             tip =
                 match repository.swap(&format!("refs/heads/{branch}"), tip.as_ref(), &intent.commit, &log)? {
                     Swap::Done => Some(intent.commit.clone()),
                     Swap::Moved(now) => now,
                 };
+            crash::point("resume.after-swap");
         }
         let landed = written
             && match &tip {
@@ -277,6 +307,7 @@ async fn sweep(state: &State, places: &Places) {
             let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
             if !open.contains(&nonce) && free {
                 places.remove(kind, &nonce);
+                crash::point("resume.after-removed");
             }
         }
     }

@@ -440,8 +440,9 @@ fn a_crash_at_any_point_loses_nothing() {
             }
             let output = in_a_process("append_until_killed", "", &place, &format!("{point}:{time}"));
             let printed = String::from_utf8(output.stdout).unwrap();
-            let acknowledged = printed.lines().filter_map(|line| line.split_once("acknowledged "));
-            let acknowledged: usize = acknowledged.last().map_or(0, |(_, number)| number.parse().unwrap());
+            let mut acknowledged = printed.lines().filter_map(|line| line.split_once("acknowledged "));
+            let acknowledged: usize =
+                acknowledged.next_back().map_or(0, |(_, number)| number.parse().unwrap());
             if output.status.signal() != Some(9) {
                 assert!(time > 1, "{point} was never passed: {printed}");
                 continue;

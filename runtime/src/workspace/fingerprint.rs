@@ -237,7 +237,7 @@ mod tests {
         let repository = scratch.open();
         let head = repository.resolve("HEAD").unwrap().unwrap();
         let before = repository.fingerprint().unwrap();
-        repository.keep("run", &head).unwrap();
+        repository.keep("f", "run", &head).unwrap();
         repository.swap("refs/heads/loop/x", None, &head, "").unwrap();
         scratch.git(&["pack-refs", "--all"]);
         scratch.write("a", "1");

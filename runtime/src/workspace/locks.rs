@@ -27,7 +27,7 @@ pub(super) struct Exclusive {
 
 impl Repository {
     pub(super) fn exclusive(&self) -> Result<Exclusive, WorkspaceError> {
-        let state = self.state_dir();
+        let state = self.own_dir();
         fs::create_dir_all(&state).map_err(WorkspaceError::io("make", state.as_str()))?;
         let path = state.join("writing");
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
@@ -186,7 +186,7 @@ mod tests {
         let scratch = Scratch::with(&[("a", "1")]);
         let repository = scratch.open();
         let head = repository.resolve("HEAD").unwrap().unwrap();
-        for name in ["refs/heads/loop/x", "refs/loop/keep/r"] {
+        for name in ["refs/heads/loop/x", "refs/loop/keep/f/r"] {
             let target = repository.git_common_dir().join(name);
             let exclusive = repository.exclusive().unwrap();
             // Killed: nothing is dropped, only the kernel's lock ends.
@@ -195,9 +195,9 @@ mod tests {
             assert!(Utf8PathBuf::from(format!("{target}.lock")).exists());
         }
         assert_eq!(repository.swap("refs/heads/loop/x", None, &head, "").unwrap(), Swap::Done);
-        repository.keep("r", &head).unwrap();
+        repository.keep("f", "r", &head).unwrap();
         let left = |dir: &str| scratch.root.join(".git").join(dir).read_dir_utf8().unwrap().count();
-        assert_eq!((left("refs/heads/loop"), left("refs/loop/keep"), left("loop/ref-locks")), (1, 1, 0));
+        assert_eq!((left("refs/heads/loop"), left("refs/loop/keep/f"), left("loop/ref-locks")), (1, 1, 0));
         // Killed between the rename and the end.
         let own = repository.state_dir().join("ref-locks").join(blob_id(b"refs/heads/loop/x").as_str());
         fs::hard_link(repository.git_common_dir().join("refs/heads/loop/x"), &own).unwrap();

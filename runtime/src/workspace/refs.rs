@@ -37,14 +37,30 @@ impl Repository {
         self.update(name, Some(expected), new, log)
     }
 
-    /// Keeps a commit from `git gc` while a run needs it.
-    pub fn keep(&self, run: &str, commit: &ObjectId) -> Result<(), WorkspaceError> {
-        self.update(&keep_name(run), None, commit, "").map(drop)
+    /// Keeps a commit from `git gc` while a run of a feature needs it.
+    pub fn keep(&self, feature: &str, run: &str, commit: &ObjectId) -> Result<(), WorkspaceError> {
+        self.update(&keep_name(feature, run), None, commit, "").map(drop)
+    }
+
+    /// The runs of a feature for which a commit is kept, sorted: also those that a crash ended before they were
+    /// recorded anywhere.
+    pub fn kept(&self, feature: &str) -> Result<Vec<String>, WorkspaceError> {
+        let prefix = keep_name(feature, "");
+        let found = self
+            .git
+            .references_glob(&format!("{prefix}*"))
+            .map_err(WorkspaceError::git(format!("list what is below `{prefix}`")))?;
+        let mut runs: Vec<String> = found
+            .flatten()
+            .filter_map(|reference| Some(reference.name().ok()?.strip_prefix(&prefix)?.to_owned()))
+            .collect();
+        runs.sort();
+        Ok(runs)
     }
 
     /// Ends [`Repository::keep`]. It is no error if there was none.
-    pub fn release_keep(&self, run: &str) -> Result<(), WorkspaceError> {
-        let name = keep_name(run);
+    pub fn release_keep(&self, feature: &str, run: &str) -> Result<(), WorkspaceError> {
+        let name = keep_name(feature, run);
         if self.reference(&name)?.is_none() {
             return Ok(());
         }
@@ -169,8 +185,10 @@ fn main_worktree(git: &git2::Repository, common: &Utf8Path) -> Utf8PathBuf {
     main.unwrap_or_else(|| common.parent().unwrap_or(common).to_owned())
 }
 
-fn keep_name(run: &str) -> String {
-    format!("refs/loop/keep/{run}")
+/// The feature is in the name because its branch's lock is what makes its runs one at a time: whoever holds it knows
+/// that every other run of the feature is over.
+fn keep_name(feature: &str, run: &str) -> String {
+    format!("refs/loop/keep/{feature}/{run}")
 }
 
 #[cfg(test)]
@@ -310,14 +328,18 @@ mod tests {
     fn a_kept_commit_survives_garbage_collection() {
         let (scratch, first, second) = two();
         let repository = scratch.open();
-        repository.keep("run-1", &second).unwrap();
-        repository.keep("run-1", &second).unwrap();
+        repository.keep("f", "run-1", &second).unwrap();
+        repository.keep("f", "run-1", &second).unwrap();
+        repository.keep("g", "run-2", &first).unwrap();
+        assert_eq!(repository.kept("f").unwrap(), ["run-1"]);
         scratch.git(&["reset", "-q", "--hard", first.as_str()]);
         scratch.git(&["reflog", "expire", "--expire=now", "--all"]);
         scratch.git(&["gc", "-q", "--prune=now"]);
         scratch.git(&["cat-file", "-e", second.as_str()]);
-        repository.release_keep("run-1").unwrap();
-        repository.release_keep("run-1").unwrap();
+        repository.release_keep("f", "run-1").unwrap();
+        repository.release_keep("f", "run-1").unwrap();
+        assert!(repository.kept("f").unwrap().is_empty());
+        repository.release_keep("g", "run-2").unwrap();
         assert_eq!(scratch.git(&["for-each-ref", "refs/loop"]), "");
     }
 

@@ -10,6 +10,7 @@ use loop_compiler::graph::Via;
 
 use super::super::error::DriveError;
 use super::super::judge::{quoted_list, reference_of};
+use super::super::newest::Lines;
 use super::super::place::Place;
 use super::super::progress::Note;
 use super::super::{jcs, nonce};
@@ -22,7 +23,7 @@ use crate::record::{
     AttemptCaptured, AttemptStarted, CapturedManifest, Event, Exit, FailureClass, RECORD_VERSION, ShimId,
 };
 use crate::sandbox::{Access, Role};
-use crate::store::secrets;
+use crate::store::secrets::{self, recordable};
 use crate::work::agent::{self, REPORT_LIMIT};
 use crate::work::prompt::{self, Context, Failure};
 use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
@@ -58,7 +59,14 @@ impl Unit<'_> {
                 ground.store.as_ref(),
             )?;
         }
+        crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
+        // Interrupted meanwhile: nothing was started, so nothing is charged.
+        if run.cancel.is_cancelled() {
+            run.reserved.set(run.reserved.get() - reserved);
+            run.places.remove("attempts", &id);
+            return Ok(None);
+        }
         let text = self.prompt(failure)?;
         let prompt_file = place.dir.join("prompt");
         std::fs::write(&prompt_file, &text).map_err(DriveError::io(format!("write {prompt_file}")))?;
@@ -69,6 +77,7 @@ impl Unit<'_> {
         let spec = self.command(&place, &invocation, number, &prompt_file, &report_file)?;
         crash::point("attempt.before-shim");
         let shim = Shim::start(spec).await?;
+        crash::point("attempt.after-shim");
         let shim_id = ShimId {
             pid: shim.id().pid,
             start: shim.id().start,
@@ -76,6 +85,7 @@ impl Unit<'_> {
             host: shim.id().host.clone(),
         };
         let started = self.started(&id, number, reserved, &text, shim_id)?;
+        crash::point("attempt.before-started");
         run.append(vec![Event::AttemptStarted(started)], Durability::Synced)?;
         // From here on the journal holds the reservation.
         run.reserved.set(run.reserved.get() - reserved);
@@ -87,11 +97,14 @@ impl Unit<'_> {
             agent: &self.agent.id,
             model: self.node.policy.model.as_deref(),
         });
-        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
-        let mut splitter = Lines::default();
+        // Only the newest line is of interest: an agent that prints faster than people read must not fill the memory.
+        let (sender, mut newest) = tokio::sync::watch::channel(String::new());
+        let (mut lines, agent) = (Lines::default(), &self.agent);
         let mut observer = |stream: Stream, bytes: &[u8]| {
-            if stream == Stream::Stdout {
-                splitter.feed(bytes, |line| drop(sender.send(line)));
+            if stream == Stream::Stdout
+                && let Some(line) = lines.newest(bytes, |line| agent::shown(agent, line))
+            {
+                sender.send_replace(line);
             }
         };
         let outcome = {
@@ -100,27 +113,28 @@ impl Unit<'_> {
             loop {
                 tokio::select! {
                     outcome = &mut going => break outcome?,
-                    Some(line) = lines.recv() => {
-                        if let Some(line) = agent::shown(&self.agent, &line) {
-                            run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
-                        }
+                    Ok(()) = newest.changed() => {
+                        crash::point("attempt.while-running");
+                        let line = newest.borrow_and_update().clone();
+                        run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
                     }
                 }
             }
         };
         crash::point("attempt.after-end");
-        if outcome.end == End::Cancelled {
-            self.lost(&id, reserved)?;
-            run.places.remove("attempts", &id);
-            return Ok(None);
-        }
         self.detect_tampering(&id, &before, confined)?;
+        // Whatever ended it: as long as something of it lives the attempt stays open, and its place stays.
         if !outcome.tree_empty {
             let message = format!(
                 "something that the agent of unit `{}` started could not be ended; its worktree is {}",
                 self.node.id, place.worktree
             );
             return Err(DriveError::refused(ExitCode::Environment, message));
+        }
+        if outcome.end == End::Cancelled {
+            self.lost(&id, reserved)?;
+            run.places.remove("attempts", &id);
+            return Ok(None);
         }
         self.captured(&place, &id, number, &outcome, &report_file).map(Some)
     }
@@ -324,10 +338,10 @@ impl Unit<'_> {
             _ => (None, None),
         };
         let (failure, message) = match said.failure {
-            Some((class, message)) => (Some(class), Some(message)),
+            Some((class, message)) => (Some(class), Some(recordable(&message))),
             None => (None, None),
         };
-        let exit = Exit { code, signal, failure, message, blocked: said.blocked };
+        let exit = Exit { code, signal, failure, message, blocked: said.blocked.as_deref().map(recordable) };
         let event = Event::AttemptCaptured(AttemptCaptured {
             feature: run.feature(),
             unit: self.node.id.clone(),
@@ -339,9 +353,11 @@ impl Unit<'_> {
             dropped: captured.dropped_ignored,
             duration_ms: outcome.duration.as_millis() as u64,
         });
+        crash::point("attempt.before-captured");
         run.append(vec![event], Durability::Synced)?;
         crash::point("attempt.after-captured");
         run.places.remove("attempts", id);
+        crash::point("attempt.after-removed");
         Ok(Left { attempt: id.to_owned(), number, manifest, manifest_digest, exit, usage: said.usage })
     }
 }
@@ -374,28 +390,5 @@ fn read_exchanged(path: &Utf8Path) -> Option<Vec<u8>> {
     match file.take(REPORT_LIMIT).read_to_end(&mut bytes) {
         Ok(_) => Some(bytes),
         Err(_) => Some(Vec::new()),
-    }
-}
-
-/// Splits output into lines for people; long ones are cut.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(String)) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.rest.len() < 4096 {
-                self.rest.extend_from_slice(&part[..part.len().min(4096)]);
-            }
-            if part.ends_with(b"\n") {
-                let text = String::from_utf8_lossy(&self.rest).trim_end().to_owned();
-                self.rest.clear();
-                if !text.is_empty() {
-                    line(text);
-                }
-            }
-        }
     }
 }

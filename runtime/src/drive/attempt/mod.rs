@@ -15,6 +15,7 @@ use super::error::DriveError;
 use super::judge::{Decision, Origin, Work};
 use super::progress::Note;
 use super::{Run, jcs};
+use crate::crash;
 use crate::digest::Sha256;
 use crate::fault::ExitCode;
 use crate::journal::Durability;
@@ -42,6 +43,8 @@ pub(crate) struct Verified {
     pub manifest: Sha256,
     pub attempt: Option<String>,
     pub micro_usd: Option<u64>,
+    /// Records of verdicts that were found by key, appended with the acceptance that rests on them.
+    pub found: Vec<Event>,
 }
 
 /// What one attempt came to.
@@ -126,7 +129,7 @@ impl Unit<'_> {
         let of = self.node.policy.attempts.max(1);
         let mut failure = self.last_failure()?;
         // `--redo` gives a unit its attempts anew; otherwise those of earlier runs count.
-        let mut last_class = FailureClass::VerifyFailed;
+        let mut last_class = self.last_class();
         let mut used = match self.run.options.redo.contains(&self.node.id) {
             true => 0,
             false => self.counted_failures(),
@@ -173,6 +176,14 @@ impl Unit<'_> {
         counted.count() as u32
     }
 
+    /// The class of the newest failure for this key.
+    fn last_class(&self) -> FailureClass {
+        let state = self.run.state.borrow();
+        let newest =
+            state.unit(&self.node.id).and_then(|unit| unit.failures(&self.work.keyed.key).next_back());
+        newest.map_or(FailureClass::VerifyFailed, |failed| failed.class)
+    }
+
     /// Evidence of the newest failure for this key, also of an earlier run.
     fn last_failure(&self) -> Result<Option<Failure>, DriveError> {
         let failed = {
@@ -198,11 +209,14 @@ impl Unit<'_> {
         if !self.run.ground.borrow().known.of(&self.node.id).is_empty() {
             return Ok(None);
         }
-        self.stop_that_holds(true, &self.work.start).await
+        match self.stop_that_holds(true, &self.work.start).await? {
+            Some(reason) => self.block(FailureClass::Blocked, reason).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// A stop condition whose predicates all hold ends the unit as blocked.
-    async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<Ended>, DriveError> {
+    /// The reason to end the unit as blocked: a stop condition whose predicates all hold.
+    async fn stop_that_holds(&self, at_start: bool, tree: &Tree) -> Result<Option<String>, DriveError> {
         for stop in self
             .node
             .policy
@@ -221,22 +235,35 @@ impl Unit<'_> {
                 verify: &[],
             };
             if self.run.check_tree(&subject).await?.passed() {
-                return self.block(FailureClass::Blocked, format!("stop: {}", stop.text)).map(Some);
+                return Ok(Some(format!("stop: {}", stop.text)));
             }
         }
         Ok(None)
     }
 
     fn block(&self, class: FailureClass, reason: String) -> Result<Ended, DriveError> {
-        let event = Event::UnitBlocked(UnitBlocked {
+        self.block_after(Vec::new(), class, reason)
+    }
+
+    /// Records the block together with the events that led to it: an attempt that failed for this reason and no
+    /// block beside it would be paid for again.
+    fn block_after(
+        &self,
+        mut events: Vec<Event>,
+        class: FailureClass,
+        reason: String,
+    ) -> Result<Ended, DriveError> {
+        events.push(Event::UnitBlocked(UnitBlocked {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             key: self.work.keyed.key.clone(),
             policy: self.work.policy.clone(),
             reason: reason.clone(),
             class,
-        });
-        self.run.append(vec![event], Durability::Synced)?;
+        }));
+        crash::point("block.before-append");
+        self.run.append(events, Durability::Synced)?;
+        crash::point("block.after-append");
         let why = format!(
             "{reason}\n  `loop log {}` shows what happened; `loop exec --redo {}` tries again",
             self.node.id, self.node.id

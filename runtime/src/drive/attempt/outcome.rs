@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use loop_compiler::glob::Pattern;
 use loop_compiler::graph::Node;
 
+use super::super::allow::writes_line;
 use super::super::check::{Report, Subject};
 use super::super::error::DriveError;
 use super::super::jcs;
@@ -14,7 +15,7 @@ use super::super::judge::{outside, quoted_list};
 use super::super::progress::Note;
 use super::{EXCERPT, Ended, Left, Tried, Unit, Verified, fields_json};
 use crate::journal::Durability;
-use crate::patch::{Patch, Tree};
+use crate::patch::{Patch, Tree, TreeFile};
 use crate::record::{
     AttemptFailed, CapturedManifest, Event, Evidence, FailureClass, OutputEntry, RECORD_VERSION,
     ResultObject, ResultVerdict, Signature,
@@ -29,8 +30,15 @@ impl Unit<'_> {
         if let Some(reason) = &left.exit.blocked {
             let told =
                 Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
-            self.failed(left, FailureClass::Blocked, &[reason.clone()], &told, Vec::new(), false)?;
-            return Ok(match self.block(FailureClass::Blocked, told.message)? {
+            let failed = self.failed(
+                left,
+                FailureClass::Blocked,
+                std::slice::from_ref(reason),
+                &told,
+                Vec::new(),
+                false,
+            );
+            return Ok(match self.block_after(vec![failed], FailureClass::Blocked, told.message)? {
                 Ended::Halted(halt) => Tried::Halted(halt),
                 Ended::Verified(verified) => Tried::Passed(verified),
             });
@@ -112,9 +120,14 @@ impl Unit<'_> {
         if let Some(ended) = self.stop_after(left, &tree).await? {
             return Ok(ended);
         }
-        let report = self.check(&tree).await?;
+        let report = self.check(&self.work.start, &tree).await?;
         if report.cancelled {
             return Ok(Tried::Halted(Halt::Waiting));
+        }
+        // The patch stays captured: it is judged when the program is there, and no agent is paid for that.
+        if let Some(missing) = &report.missing {
+            self.run.progress.note(&Note::Halted { unit: &self.node.id, why: missing });
+            return Ok(Tried::Halted(Halt::Environment));
         }
         if !report.passed() {
             let ids = report.failures.clone();
@@ -128,24 +141,24 @@ impl Unit<'_> {
             left.usage.micro_usd,
             None,
         )?;
-        Ok(Tried::Passed(Box::new(verified)))
+        Ok(Tried::Passed(Box::new(Verified { found: report.found, ..verified })))
     }
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
-        let Some(ended) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
+        let Some(reason) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
         let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
-        self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false)?;
-        Ok(Some(match ended {
+        let failed = self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false);
+        Ok(Some(match self.block_after(vec![failed], FailureClass::Blocked, reason)? {
             Ended::Halted(halt) => Tried::Halted(halt),
             Ended::Verified(verified) => Tried::Passed(verified),
         }))
     }
 
     /// Criteria, verifiers, and that what the unit creates is there.
-    async fn check(&self, tree: &Tree) -> Result<Report, DriveError> {
+    async fn check(&self, start: &Tree, tree: &Tree) -> Result<Report, DriveError> {
         let subject = Subject {
             id: &self.node.id,
-            start: &self.work.start,
+            start,
             tree,
             criteria: &self.node.ask.criteria,
             verify: &self.node.policy.verify,
@@ -219,8 +232,22 @@ impl Unit<'_> {
             unit: &self.node.id,
             why: "a commit on the branch claims to be its result",
         });
-        let tip = self.run.ground.borrow().tip_tree.clone();
-        let report = self.check(&tip).await?;
+        let (start, tip) = {
+            let ground = self.run.ground.borrow();
+            let mut start = ground.tip_tree.clone();
+            // What stood there before: predicates about changes are judged against it.
+            for left in output {
+                let path = left.path.clone().into_bytes();
+                match ground.known.before(&self.node.id, &left.path).flatten() {
+                    Some(entry) => {
+                        drop(start.files.insert(path, TreeFile { entry: entry.clone(), content: None }))
+                    }
+                    None => drop(start.files.remove(&path)),
+                }
+            }
+            (start, ground.tip_tree.clone())
+        };
+        let report = self.check(&start, &tip).await?;
         if !report.passed() {
             return Ok(None);
         }
@@ -262,7 +289,7 @@ impl Unit<'_> {
         };
         let digest = ground.store.put_pending(&jcs(&object)?)?;
         let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
-        Ok(Verified { object, digest, manifest, attempt, micro_usd })
+        Ok(Verified { object, digest, manifest, attempt, micro_usd, found: Vec::new() })
     }
 
     fn fail_with(
@@ -282,7 +309,8 @@ impl Unit<'_> {
             })
             .collect();
         let failure = Failure { message, evidence };
-        self.failed(left, class, ids, &failure, report.evidence, counted)?;
+        let failed = self.failed(left, class, ids, &failure, report.evidence, counted);
+        self.run.append(vec![failed], Durability::Synced)?;
         Ok(Tried::Failed { class, failure })
     }
 
@@ -294,13 +322,13 @@ impl Unit<'_> {
         failure: &Failure,
         evidence: Vec<Evidence>,
         counted: bool,
-    ) -> Result<(), DriveError> {
+    ) -> Event {
         let mut signature = format!("{class:?}");
         for id in ids {
             signature.push('\n');
             signature.push_str(id);
         }
-        let event = Event::AttemptFailed(AttemptFailed {
+        Event::AttemptFailed(AttemptFailed {
             feature: self.run.feature(),
             unit: self.node.id.clone(),
             attempt: left.attempt.clone(),
@@ -312,22 +340,12 @@ impl Unit<'_> {
             captured: Some(left.manifest_digest),
             evidence,
             counted,
-        });
-        self.run.append(vec![event], Durability::Synced)
+        })
     }
 }
 
 /// Git's id of the empty blob.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-
-/// The line that would allow these paths.
-fn writes_line(paths: &[String]) -> String {
-    let quoted: Vec<String> = paths
-        .iter()
-        .map(|path| format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))
-        .collect();
-    format!("writes {}", quoted.join(" "))
-}
 
 fn message(node: &Node) -> String {
     let goal = node.ask.goal.as_deref().unwrap_or_default();

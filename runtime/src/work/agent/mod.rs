@@ -15,6 +15,9 @@ use crate::record::{FailureClass, Usage};
 /// The most that is read of a report that an agent wrote.
 pub const REPORT_LIMIT: u64 = 64 * 1024;
 
+/// Characters of an agent's own words that are kept.
+const LONGEST_WORDS: usize = 4000;
+
 /// How to start an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
@@ -84,14 +87,32 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
                 format!("the agent exited with {code}{}{tail}", if tail.is_empty() { "" } else { ": " });
             said.failure.get_or_insert((FailureClass::AgentExit, message));
         }
-        End::Exited(_) | End::Cancelled | End::ShimLost => {}
+        // Nobody saw its end: neither its own account nor what it left is to be believed.
+        End::ShimLost => {
+            let message =
+                "something killed the process that watches the agent, so nobody saw its end".to_owned();
+            said.failure = Some((FailureClass::AgentExit, message));
+        }
+        End::Exited(_) | End::Cancelled => {}
     }
     if said.failure.is_none()
         && let Some(bytes) = report
     {
         read_report(bytes, &mut said);
     }
+    let words = said.failure.iter_mut().map(|(_, message)| message);
+    words.chain(&mut said.blocked).chain(&mut said.notes).for_each(|words| *words = for_people(words));
     said
+}
+
+/// An agent's words as they may stand on a terminal and in a record: without characters that steer a terminal or
+/// turn text around, and not endless.
+fn for_people(words: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    words.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).take(LONGEST_WORDS).collect()
 }
 
 /// A line of the agent's output as a person may want to see it; `None` if it says nothing to people.
@@ -170,6 +191,12 @@ mod tests {
             (class, message.as_str()),
             (FailureClass::AgentExit, "the agent exited with 3: last words")
         );
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_a_failure() {
+        let report = end(&End::ShimLost, Some(r#"{"status":"done"}"#));
+        assert_eq!(report.failure.map(|f| f.0), Some(FailureClass::AgentExit));
     }
 
     #[test]
