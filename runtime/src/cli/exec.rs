@@ -90,7 +90,7 @@ fn options(args: &ExecArgs, loaded: &Loaded) -> Result<Options, Failure> {
     Ok(Options {
         gate: args.gate.clone(),
         unit: args.unit.clone(),
-        jobs: usize::from(args.jobs.max(1)),
+        jobs: usize::from(args.jobs),
         base: args.base.clone(),
         redo: args.redo.iter().cloned().collect::<BTreeSet<_>>(),
     })
@@ -102,6 +102,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
     let near = loop_compiler::diagnostic::did_you_mean(name, known.iter().copied());
     let hint = match near {
         Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => ", and no other".to_owned(),
         None => format!("; the plan has {}", known.join(", ")),
     };
     Failure::usage(format!("the plan has no {kind} `{name}`{hint}"))
@@ -139,7 +140,10 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             Decision::Run(work) => {
                 open.insert(index);
                 runs += 1;
-                let why = super::why::reason(&ground, &state, &id, &work.keyed);
+                let why = match options.redo.contains(&id) {
+                    true => "asked for with `--redo`".to_owned(),
+                    false => super::why::reason(&ground, &state, &id, &work.keyed),
+                };
                 let after = if behind { ", after what is before it" } else { "" };
                 format!("  run      {id}: {why}{after}\n")
             }

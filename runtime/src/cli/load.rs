@@ -66,6 +66,15 @@ pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
             "{plan} is the project's file and not a plan; name a file that ends in `.loop.kdl`"
         )));
     }
+    if !plan.as_str().ends_with(disk::PLAN_SUFFIX) {
+        return Err(Failure::usage(format!(
+            "{plan} is no plan: plans are files that end in `{}`",
+            disk::PLAN_SUFFIX
+        )));
+    }
+    if files.root.join(&plan).symlink_metadata().is_err() {
+        return Err(missing(&files, &plan));
+    }
     let project = files.project_of(&plan);
     let sources = files.sources();
     let compilation = compile(project.as_deref(), std::slice::from_ref(&plan), &sources);
@@ -94,6 +103,18 @@ fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
             Err(Failure::usage(format!("name one of the plans: {}", names.join(", "))))
         }
     }
+}
+
+/// A plan that is not there, and those that are.
+fn missing(files: &disk::Repository, plan: &Utf8Path) -> Failure {
+    let plans = files.plans().unwrap_or_default();
+    let names: Vec<&str> = plans.iter().map(|plan| plan.as_str()).collect();
+    let hint = match loop_compiler::diagnostic::did_you_mean(plan.as_str(), names.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if names.is_empty() => ", and no other plan; `loop init` writes an example".to_owned(),
+        None => format!("; the plans are {}", names.join(", ")),
+    };
+    Failure::usage(format!("there is no {plan} in {}{hint}", files.root))
 }
 
 fn usage(error: disk::DiskError) -> Failure {
