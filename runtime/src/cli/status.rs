@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use loop_compiler::graph::NodeKind;
 use serde::Serialize;
 
-use super::load::{load, state};
+use super::load::{load, look};
 use super::output::{Failure, print, when};
 use crate::drive::{self, Decision, Ground};
 use crate::fault::ExitCode;
@@ -71,15 +71,9 @@ struct GateStatus {
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::read_store(&loaded.repository);
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
-    let status = status(&mut ground, &state, &loaded.plan)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
+    let status = status(&mut ground, &state, &plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
         false => describe(&status),
