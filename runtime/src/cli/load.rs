@@ -10,6 +10,7 @@ use loopc::disk;
 use loopc::terminal::{Stream, terminal};
 
 use super::output::Failure;
+use crate::drive::{self, Ground};
 use crate::fault::ExitCode;
 use crate::state::State;
 use crate::workspace::Repository;
@@ -82,6 +83,29 @@ fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
 
 fn usage(error: disk::DiskError) -> Failure {
     Failure::usage(error.to_string())
+}
+
+/// Everything that a reading command asks: where a run of the plan would stand, and what the journal says.
+pub(crate) struct Read {
+    pub plan: Utf8PathBuf,
+    pub ground: Ground,
+    /// The name of the base.
+    pub base: String,
+    pub state: State,
+}
+
+impl Loaded {
+    /// Reads journal and branch without a lock. An open run of the same graph keeps its pinned base.
+    pub(crate) fn read(self, base: Option<&str>) -> Result<Read, Failure> {
+        let state = state(&self.repository, &self.graph.feature.id)?;
+        let store = drive::open_store(&self.repository)?;
+        let open = state.open_run().filter(|run| run.started.graph == self.graph.digest && base.is_none());
+        let pinned = open.map(|run| run.started.head.clone());
+        let pinned = pinned.filter(|head| self.repository.commit(head).is_ok());
+        let (ground, base) =
+            drive::ground(self.graph, self.repository, store, &state, base, pinned.as_ref())?;
+        Ok(Read { plan: self.plan, ground, base, state })
+    }
 }
 
 /// The journal's state of a feature, read without a lock.

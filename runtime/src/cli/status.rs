@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use loop_compiler::graph::NodeKind;
 use serde::Serialize;
 
-use super::load::{load, state};
+use super::load::{Read, load};
 use super::output::{Failure, print, when};
 use crate::drive::{self, Decision, Ground};
 use crate::fault::ExitCode;
@@ -71,15 +71,8 @@ struct GateStatus {
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
-    let status = status(&mut ground, &state, &loaded.plan)?;
+    let Read { plan, mut ground, state, .. } = loaded.read(None)?;
+    let status = status(&mut ground, &state, &plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
         false => describe(&status),
@@ -129,7 +122,7 @@ fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Fa
     let node = ground.node(index).clone();
     let recorded = state.unit(&node.id);
     let behind = ground.topology.predecessors(index).iter().any(|before| match ground.node(*before).kind {
-        NodeKind::Gate => !gate_is_open(ground, state, *before),
+        NodeKind::Gate => !drive::gate_is_open(ground, state, *before),
         _ => !ground.settled.contains_key(before),
     });
     let (word, reason) = if recorded.is_some_and(|unit| unit.open_attempt().is_some()) {
@@ -186,11 +179,6 @@ fn halt_word(halt: Halt) -> &'static str {
         Halt::Waiting => "waiting",
         Halt::Blocked | Halt::RedGate | Halt::Limit | Halt::Environment | Halt::Failed => "blocked",
     }
-}
-
-fn gate_is_open(ground: &Ground, state: &State, index: u32) -> bool {
-    let node = ground.node(index);
-    state.gate(&node.gate).is_some_and(|gate| gate.has_passed(&drive::closure(&ground.graph, node)))
 }
 
 fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> GateStatus {

@@ -7,7 +7,7 @@ use loop_compiler::graph::{KeyField, Keyed, NodeKind};
 use serde::Serialize;
 
 use super::exec::unknown;
-use super::load::{load, state};
+use super::load::{Read, load};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Ground, Options, differences};
 use crate::fault::ExitCode;
@@ -33,8 +33,6 @@ struct Change {
 
 pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
     let units: Vec<String> = loaded
         .graph
         .nodes
@@ -45,12 +43,7 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<Exi
     if !units.iter().any(|known| known == unit) {
         return Err(unknown("unit", unit, units.iter().map(String::as_str)));
     }
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
+    let Read { mut ground, state, .. } = loaded.read(None)?;
     let answer = answer(&mut ground, &state, unit)?;
     let text = match json {
         true => serde_json::to_string_pretty(&answer).map(|text| text + "\n").unwrap_or_default(),
