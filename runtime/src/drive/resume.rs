@@ -35,6 +35,7 @@ pub(super) async fn open(
 ) -> Result<Run, DriveError> {
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
+    preflight::branch_is_free(&repository, &feature)?;
     let store = open_store(&repository)?;
     let state_dir = repository.state_dir();
     let opened = Journal::open(&state_dir, &feature)?;
@@ -66,7 +67,8 @@ pub(super) async fn open(
     // is for a new run.
     let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
     if state.open_run().is_some() && resumed.is_none() {
-        let reason = "another plan or base was asked for before the run was finished".to_owned();
+        let reason =
+            "another plan or base, or a unit again, was asked for before the run was finished".to_owned();
         settled.push(Event::RunEnded {
             feature: feature.clone(),
             exit: ExitCode::Interrupted.code(),

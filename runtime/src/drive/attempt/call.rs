@@ -61,6 +61,12 @@ impl Unit<'_> {
         }
         crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
+        if run.cancel.is_cancelled() {
+            // No agent was started: nothing is charged and nothing recorded.
+            run.reserved.set(run.reserved.get() - reserved);
+            run.places.remove("attempts", &id);
+            return Ok(None);
+        }
         let text = self.prompt(failure)?;
         let prompt_file = place.dir.join("prompt");
         std::fs::write(&prompt_file, &text).map_err(DriveError::io(format!("write {prompt_file}")))?;
@@ -331,10 +337,11 @@ impl Unit<'_> {
             _ => (None, None),
         };
         let (failure, message) = match said.failure {
-            Some((class, message)) => (Some(class), Some(message)),
+            Some((class, message)) => (Some(class), Some(masked(&message))),
             None => (None, None),
         };
-        let exit = Exit { code, signal, failure, message, blocked: said.blocked };
+        let blocked = said.blocked.as_deref().map(masked);
+        let exit = Exit { code, signal, failure, message, blocked };
         let event = Event::AttemptCaptured(AttemptCaptured {
             feature: run.feature(),
             unit: self.node.id.clone(),
@@ -353,6 +360,11 @@ impl Unit<'_> {
         crash::point("attempt.after-removed");
         Ok(Left { attempt: id.to_owned(), number, manifest, manifest_digest, exit, usage: said.usage })
     }
+}
+
+/// An agent's words as they may stand in a record.
+fn masked(words: &str) -> String {
+    String::from_utf8_lossy(&secrets::mask(words.as_bytes()).0).into_owned()
 }
 
 fn transcript(outcome: &Outcome) -> Vec<u8> {

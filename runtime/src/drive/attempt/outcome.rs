@@ -77,7 +77,7 @@ impl Unit<'_> {
         if let Some(message) = self.stray_links(&left.manifest.patch)? {
             return self.fail_with(left, FailureClass::OutOfScope, &[], message, Report::default(), true);
         }
-        let rerun = !self.run.ground.borrow().known.of(&self.node.id).is_empty();
+        let rerun = self.run.ground.borrow().holds_earlier(&self.node.id, &self.work.start);
         let looks_only = self.node.scope.writes.is_empty() && self.node.scope.creates.is_empty();
         if left.manifest.patch.changes.is_empty() && !rerun && !looks_only {
             let message = "it changed nothing".to_owned();
@@ -151,9 +151,14 @@ impl Unit<'_> {
 
     /// Criteria, verifiers, and that what the unit creates is there.
     async fn check(&self, tree: &Tree) -> Result<Report, DriveError> {
+        // A unit that runs again has its earlier result in its start tree; it changed that all the same.
+        let before = {
+            let ground = self.run.ground.borrow();
+            ground.without(std::iter::once(self.node.id.as_str()), &self.work.start)
+        };
         let subject = Subject {
             id: &self.node.id,
-            start: &self.work.start,
+            start: &before,
             tree,
             criteria: &self.node.ask.criteria,
             verify: &self.node.policy.verify,
@@ -229,10 +234,13 @@ impl Unit<'_> {
         });
         let tip = self.run.ground.borrow().tip_tree.clone();
         let report = self.check(&tip).await?;
+        if report.cancelled {
+            return Ok(Some(Ended::Halted(Halt::Waiting)));
+        }
         if !report.passed() {
             return Ok(None);
         }
-        let verified = self.result(&Patch::default(), report.verdicts, None, None, Some(output))?;
+        let verified = self.result(&Patch::default(), report.verdicts, None, None, Some((output, &tip)))?;
         Ok(Some(Ended::Verified(Box::new(verified))))
     }
 
@@ -242,11 +250,18 @@ impl Unit<'_> {
         verdicts: Vec<ResultVerdict>,
         attempt: Option<String>,
         micro_usd: Option<u64>,
-        claimed: Option<&[OutputEntry]>,
+        claimed: Option<(&[OutputEntry], &Tree)>,
     ) -> Result<Verified, DriveError> {
         let ground = self.run.ground.borrow();
         let mut output = ground.known.output(&self.node.id);
-        output.extend(claimed.unwrap_or_default().iter().map(|left| (left.path.clone(), left.entry.clone())));
+        let (claimed, tree) = claimed.unwrap_or((&[], &self.work.start));
+        output.extend(claimed.iter().map(|left| (left.path.clone(), left.entry.clone())));
+        // What was verified counts: an edit or a revert since its last landing is a part of this result.
+        for (path, left) in &mut output {
+            if ground.known.last_writer(path) == Some(self.node.id.as_str()) {
+                *left = tree.entry(path).cloned();
+            }
+        }
         output.extend(patch.changes.iter().map(|change| (change.path.clone(), change.after.clone())));
         let person = ground.repository.user();
         let feature = ground.graph.feature.id.clone();
