@@ -12,6 +12,7 @@ mod gates;
 mod model_server;
 mod process;
 mod real_crate;
+mod review;
 mod rules_agent;
 mod rules_cache;
 mod rules_input;

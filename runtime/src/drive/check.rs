@@ -80,7 +80,10 @@ impl Run {
         for verify in subject.verify {
             let definition =
                 self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
-            let Some(definition) = definition else { continue };
+            let definition = definition.ok_or_else(|| {
+                let message = format!("the graph has no definition of verifier `{}`", verify.verifier);
+                DriveError::refused(ExitCode::Internal, message)
+            })?;
             let (done, judged) =
                 self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
             report.checked += 1;
@@ -302,6 +305,10 @@ impl Run {
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
         self.run_prepare(&place, &worktree.prepare).await?;
+        if self.cancel.is_cancelled() {
+            // It may have been ended half way: the next run makes it anew.
+            return Ok(place.worktree);
+        }
         std::fs::write(&ready, b"").map_err(DriveError::io(format!("write {ready}")))?;
         Ok(place.worktree)
     }
@@ -342,7 +349,11 @@ impl Run {
             tools.push(Tool { command: vec![program.clone()], output: String::new(), binary });
         }
         let worktree = self.ground.borrow().graph.worktree.clone();
-        let prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
+        let made_ready = !worktree.prepare.is_empty() || !worktree.share.is_empty();
+        let prepare = made_ready.then(|| {
+            let shared: Vec<String> = worktree.share.iter().map(|path| format!("share:{path}")).collect();
+            [worktree.prepare.as_slice(), &shared].concat().join("\u{0}")
+        });
         let inputs = VerifyKeyInputs {
             check,
             tree: tree.as_str(),
@@ -351,7 +362,8 @@ impl Run {
             env: definition.env.iter().map(|name| (name.clone(), self.places.variable(name))).collect(),
             tools,
             prepare,
-            network: false,
+            // Without a sandbox nothing keeps a verifier from the network, so its verdict is another one.
+            network: !self.places.detected().containment.is_confined(),
         };
         Ok(verify_key(&inputs).key)
     }
