@@ -30,6 +30,9 @@ pub(super) fn run(
     let opened = Journal::open(&loaded.repository.state_dir(), &graph.feature.id)?;
     let mut journal = opened.journal;
     let state = State::fold(opened.lines.iter().map(|line| &line.record));
+    if opened.torn.is_some() {
+        drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
+    }
     let closure = drive::closure(graph, node);
     let recorded = state.gate(gate);
     let reached = recorded.and_then(|gate| gate.reached.as_ref());

@@ -12,6 +12,7 @@ use crate::drive::{self, Decision};
 use crate::fault::ExitCode;
 use crate::journal::{Durability, Journal};
 use crate::record::{Event, Evidence};
+use crate::state::State;
 
 pub(super) fn run(
     unit: &str,
@@ -32,8 +33,13 @@ pub(super) fn run(
     }
     let opened = Journal::open(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
     let mut journal = opened.journal;
+    if opened.torn.is_some() {
+        let state = State::fold(opened.lines.iter().map(|line| &line.record));
+        drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
+    }
     let feature = loaded.graph.feature.id.clone();
     let Read { plan, mut ground, state, .. } = loaded.read(None)?;
+    ground.store = drive::open_store(&ground.repository)?;
     let mut key = None;
     for index in ground.topology.canonical_order() {
         if ground.node(index).id == unit {
@@ -76,7 +82,7 @@ pub(super) fn run(
     for path in &evidence {
         let bytes =
             std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
-        let blob = ground.store.put_salted(&bytes)?;
+        let blob = ground.store.put_salted(&crate::store::secrets::mask(&bytes).0)?;
         kept.push(Evidence {
             name: path.file_name().unwrap_or("evidence").to_owned(),
             blob,

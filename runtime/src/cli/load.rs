@@ -10,6 +10,7 @@ use loopc::disk;
 use loopc::terminal::{Stream, terminal};
 
 use super::output::Failure;
+use crate::digest::Sha256;
 use crate::drive::{self, Ground};
 use crate::fault::ExitCode;
 use crate::state::State;
@@ -34,7 +35,21 @@ pub(crate) fn current_directory() -> Result<Utf8PathBuf, Failure> {
 
 /// The repository of the current directory.
 pub(crate) fn repository() -> Result<Repository, Failure> {
-    Ok(Repository::discover(&current_directory()?)?)
+    let mut repository = Repository::discover(&current_directory()?)?;
+    match std::env::var("LOOP_STATE_DIR") {
+        Ok(directory) if directory.starts_with('/') => {
+            // One directory may serve several repositories: the git directory's path tells them apart.
+            let own = Sha256::of(repository.git_common_dir().as_str().as_bytes()).to_string();
+            repository.keep_state_in(Utf8PathBuf::from(directory).join(&own[..16]));
+        }
+        Ok(directory) if !directory.is_empty() => {
+            return Err(Failure::usage(format!(
+                "LOOP_STATE_DIR is `{directory}`; it must be an absolute path"
+            )));
+        }
+        _ => {}
+    }
+    Ok(repository)
 }
 
 /// Compiles the plan that was named, or the only one there is. What is wrong with it is told here.
@@ -98,8 +113,10 @@ impl Loaded {
     /// Reads journal and branch without a lock. An open run of the same graph keeps its pinned base.
     pub(crate) fn read(self, base: Option<&str>) -> Result<Read, Failure> {
         let state = state(&self.repository, &self.graph.feature.id)?;
-        let store = drive::open_store(&self.repository)?;
-        let open = state.open_run().filter(|run| run.started.graph == self.graph.digest && base.is_none());
+        let store = drive::read_store(&self.repository);
+        let open = state.open_run().filter(|run| {
+            run.started.graph == self.graph.digest && base.is_none_or(|asked| asked == run.started.base)
+        });
         let pinned = open.map(|run| run.started.head.clone());
         let pinned = pinned.filter(|head| self.repository.commit(head).is_ok());
         let (ground, base) =

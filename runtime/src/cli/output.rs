@@ -40,7 +40,7 @@ impl Failure {
 
 impl From<DriveError> for Failure {
     fn from(error: DriveError) -> Failure {
-        Failure::Said(error.exit(), error.to_string())
+        Failure::Said(error.exit(), error.with_advice().to_string())
     }
 }
 

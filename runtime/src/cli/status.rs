@@ -239,16 +239,18 @@ fn describe(status: &Status) -> String {
             }
         }
     }
-    if status.spent_micro_usd > 0 || status.spent_unknown_attempts > 0 {
-        text.push_str(&format!(
-            "\nspent ${}.{:04}",
-            status.spent_micro_usd / 1_000_000,
-            status.spent_micro_usd % 1_000_000 / 100
-        ));
-        if status.spent_unknown_attempts > 0 {
-            text.push_str(&format!(", and {} attempts of unknown cost", status.spent_unknown_attempts));
-        }
-        text.push('\n');
+    let known = (status.spent_micro_usd > 0).then(|| {
+        let micro = status.spent_micro_usd;
+        format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
+    });
+    let unknown = match status.spent_unknown_attempts {
+        0 => None,
+        1 => Some("1 attempt of unknown cost".to_owned()),
+        many => Some(format!("{many} attempts of unknown cost")),
+    };
+    let spent: Vec<String> = known.into_iter().chain(unknown).collect();
+    if !spent.is_empty() {
+        text.push_str(&format!("\nspent: {}\n", spent.join(", and ")));
     }
     text
 }

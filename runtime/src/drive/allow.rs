@@ -60,7 +60,7 @@ mod tests {
             let pattern =
                 loop_compiler::glob::Pattern::parse(&pattern).unwrap_or_else(|_| panic!("{pattern}"));
             assert!(pattern.matches(path), "{path}");
-            assert_eq!(pattern.literal().as_deref(), Some(path), "{path} alone");
+            assert_eq!(pattern.literal(), Some(path), "{path} alone");
         }
         let line = writes_line(&["a\"b\\c\u{7}".to_owned(), "x [y]".to_owned()]);
         assert_eq!(line, r#"writes "a\"b\\\\c\u{7}" "x \\[y\\]""#);

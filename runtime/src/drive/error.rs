@@ -37,6 +37,28 @@ impl DriveError {
         move |source| DriveError::Io { doing, source }
     }
 
+    /// The error with what to do about it, where its own words cannot know: a full disk can stop any write.
+    pub fn with_advice(self) -> DriveError {
+        if !self.is_of_a_full_disk() {
+            return self;
+        }
+        let message = format!(
+            "{self}. The disk is full: free some space and run this again; what was recorded is kept"
+        );
+        DriveError::refused(self.exit(), message)
+    }
+
+    fn is_of_a_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let mut causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        let named = causes.any(|cause| {
+            let io = cause.downcast_ref::<std::io::Error>();
+            io.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
+        });
+        // libgit2 has the system's words for it and no code.
+        named || self.to_string().contains("No space left on device")
+    }
+
     pub fn exit(&self) -> ExitCode {
         match self {
             DriveError::Workspace(error) => error.fault().into(),
@@ -47,5 +69,30 @@ impl DriveError {
             }
             DriveError::Refused { exit, .. } => *exit,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors_wherever_it_is_in_the_chain() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let path = || camino::Utf8PathBuf::from("f");
+        let store = StoreError::Io { action: "write", path: path(), source: full() };
+        let errors: [DriveError; 4] = [
+            DriveError::io("write f")(full()),
+            JournalError::Append { path: path(), source: full(), cut_back: true }.into(),
+            WorkspaceError::ContentNotKept { source: std::io::Error::other(store) }.into(),
+            DriveError::Damaged { what: "git cannot write: No space left on device".to_owned() },
+        ];
+        for error in errors {
+            let (exit, advised) = (error.exit(), error.with_advice());
+            assert_eq!(advised.exit(), exit);
+            assert!(advised.to_string().contains("free some space"), "{advised}");
+        }
+        let other = DriveError::io("write f")(std::io::ErrorKind::PermissionDenied.into());
+        assert!(!other.with_advice().to_string().contains("space"));
     }
 }

@@ -33,6 +33,8 @@ pub struct Ground {
     pub base_tree: Arc<Tree>,
     /// Head of the feature's branch (the base while the branch is new) and its tree.
     pub tip: ObjectId,
+    /// The branch exists; otherwise the first landing makes it.
+    pub branch_exists: bool,
     pub tip_tree: Tree,
     pub known: Known,
     /// Results that hold in this run, by node.
@@ -207,13 +209,17 @@ impl Ground {
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 let last = |left: &&OutputEntry| self.known.last_writer(&left.path) == Some(node.id.as_str());
-                let changed = |left: &&OutputEntry| self.tip_tree.entry(&left.path) != left.entry.as_ref();
-                let changed = output.iter().filter(last).filter(changed);
-                let changed: Vec<String> = changed.map(|left| left.path.clone()).collect();
+                let holds = |left: &OutputEntry| self.tip_tree.entry(&left.path) == left.entry.as_ref();
+                let changed: Vec<String> = output
+                    .iter()
+                    .filter(last)
+                    .filter(|left| !holds(left))
+                    .map(|left| left.path.clone())
+                    .collect();
                 if !changed.is_empty() && changed.iter().all(|path| self.is_undone(&node.id, path)) {
                     return Ok(undone(&node.id, "its commit was reverted", &changed));
                 }
-                return Ok(run(Origin::Claim { output: output.clone() }));
+                return Ok(run(Origin::Claim { output }));
             }
             if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
                 return Ok(run(origin));
@@ -367,11 +373,15 @@ impl Ground {
     ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
             let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-            // The base may have moved under it since.
-            if applies(start, &manifest.patch) {
-                let why = "its agent had finished before the run was interrupted";
-                return Ok(Some(Origin::Captured { attempt, manifest, why }));
+            // Made on a tree that is another one by now: it cannot be used.
+            if !applies(start, &manifest.patch) {
+                return Ok(None);
             }
+            return Ok(Some(Origin::Captured {
+                attempt,
+                manifest,
+                why: "its agent had finished before the run was interrupted",
+            }));
         }
         let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key, policy) else {
             return Ok(None);

@@ -43,6 +43,7 @@ impl Places {
     /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
     /// repository share its id and not their attempts.
     pub fn new(
+        feature: &str,
         repository: &Repository,
         environment: BTreeMap<String, OsString>,
         detected: Detected,
@@ -59,7 +60,10 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(|| "/tmp".into());
-        let root = cache.join("loop").join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]));
+        let root = cache
+            .join("loop")
+            .join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]))
+            .join(feature);
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
         Ok(Places { root, name, environment, toolchain, detected })
@@ -213,6 +217,18 @@ impl Places {
             .with(&place.out, Access::Write, Role::Exchange)
     }
 
+    /// What `prepare` sees: the network, its worktree, and the package caches to fill. It may run scripts of the tree, so
+    /// it gets nothing else; the programs of a toolchain stay read-only.
+    pub fn prepare_profile(&self, place: &Place) -> Profile {
+        let mut profile = self.common(Profile::agent(&self.detected), place);
+        for mount in &mut profile.mounts {
+            if mount.role == Role::Toolchain && is_package_cache(&mount.path) {
+                mount.access = Access::Write;
+            }
+        }
+        profile
+    }
+
     /// A command in the place's worktree.
     pub fn command(
         &self,
@@ -234,6 +250,15 @@ impl Places {
             program: crate::process::ShimProgram::Current,
         }
     }
+}
+
+/// Directories of a toolchain that its package manager fills with downloads.
+fn is_package_cache(path: &Utf8Path) -> bool {
+    path.ends_with(".cargo/registry")
+        || path.ends_with(".cargo/git")
+        || path.ends_with("go/pkg")
+        || path.parent().is_some_and(|parent| parent.as_str().ends_with("cargo"))
+            && (path.ends_with("registry") || path.ends_with("git"))
 }
 
 /// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.

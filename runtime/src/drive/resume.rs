@@ -17,10 +17,11 @@ use crate::crash;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::{self, Durability, Journal};
-use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
+use crate::process::{
+    Cancel, Left, ShimIdentity, boot_id, end_left, host_name, process_start_time, wait_ended, wait_released,
+};
 use crate::record::Event;
 use crate::state::State;
-use crate::store::Store;
 use crate::workspace::{Repository, Swap};
 
 /// How many commits are looked at for results that the journal lost: more than one run lands.
@@ -42,7 +43,7 @@ pub(super) async fn open(
     let mut journal = opened.journal;
     let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
     if let Some(torn) = &opened.torn {
-        no_later_evidence(&state, &store, &repository, &feature)?;
+        no_later_evidence(&state, &repository, &feature)?;
         if state.records() > 0 {
             for line in journal.append(&[], Durability::Synced)?.written {
                 state.apply(&line.record);
@@ -55,7 +56,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&repository, environment, detected)?;
+    let places = Places::new(&feature, &repository, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -66,6 +67,8 @@ pub(super) async fn open(
     // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
     // is for a new run.
     let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
+    // So is a unit that is to run again: it starts from the head with its earlier result.
+    let resumed = resumed.filter(|_| options.redo.is_empty());
     if state.open_run().is_some() && resumed.is_none() {
         let reason =
             "another plan or base, or a unit again, was asked for before the run was finished".to_owned();
@@ -150,6 +153,11 @@ pub(super) async fn open(
     })
 }
 
+/// Is the very process that was recorded still there, on this machine since this boot?
+fn is_alive(shim: &ShimIdentity) -> bool {
+    shim.host == host_name() && shim.boot == boot_id() && process_start_time(shim.pid) == Some(shim.start)
+}
+
 /// What the repository's other features spent: the project's budget is over all of them.
 fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveError> {
     let mut spent = 0;
@@ -162,12 +170,9 @@ fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveErro
 
 /// A torn end may be moved aside only if nothing outside names a record behind it: a commit on the branch whose
 /// result is in our store and not in our journal shows that more than an unfinished append is gone.
-fn no_later_evidence(
-    state: &State,
-    store: &Store,
-    repository: &Repository,
-    feature: &str,
-) -> Result<(), DriveError> {
+/// Ask before the first append to a journal that was opened with a torn end.
+pub fn no_later_evidence(state: &State, repository: &Repository, feature: &str) -> Result<(), DriveError> {
+    let store = open_store(repository)?;
     let Some(tip) = repository.branch(&branch_name(feature))? else { return Ok(()) };
     // What is lost comes after every record that is left, and so do its commits: those that the journal still names,
     // and all before them, prove nothing (they may be of a journal that was moved away).
@@ -204,16 +209,18 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
         let lock = places.lock_of("attempts", &started.attempt);
         let dir = places.dir_of("attempts", &started.attempt);
         let mut left = wait_ended(&lock, &dir, WAIT).await?;
-        if left == Left::Locked {
-            let shim = ShimIdentity {
-                pid: started.shim.pid,
-                start: started.shim.start,
-                boot: started.shim.boot.clone(),
-                host: started.shim.host.clone(),
-            };
-            if end_left(&shim).await {
-                left = wait_ended(&lock, &dir, WAIT).await?;
-            }
+        let shim = ShimIdentity {
+            pid: started.shim.pid,
+            start: started.shim.start,
+            boot: started.shim.boot.clone(),
+            host: started.shim.host.clone(),
+        };
+        // Without its lock file (another cache directory, say) only the recorded process can tell.
+        if left == Left::Nothing && !lock.exists() && is_alive(&shim) {
+            left = Left::Locked;
+        }
+        if left == Left::Locked && end_left(&shim).await {
+            left = wait_ended(&lock, &dir, WAIT).await?;
         }
         let message = match left {
             Left::Nothing => {
@@ -256,7 +263,8 @@ fn settle_intents(
     for intent in state.open_intents() {
         let mut tip = repository.branch(branch)?;
         // The branch is where the intent found it, or was about to be made.
-        let untouched = tip.is_none() || tip.as_ref() == Some(&intent.parent);
+        let made_before = !state.landings().is_empty();
+        let untouched = (tip.is_none() && !made_before) || tip.as_ref() == Some(&intent.parent);
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);

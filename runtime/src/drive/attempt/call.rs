@@ -23,7 +23,7 @@ use crate::record::{
     AttemptCaptured, AttemptStarted, CapturedManifest, Event, Exit, FailureClass, RECORD_VERSION, ShimId,
 };
 use crate::sandbox::{Access, Role};
-use crate::store::secrets;
+use crate::store::secrets::{self, recordable};
 use crate::work::agent::{self, REPORT_LIMIT};
 use crate::work::prompt::{self, Context, Failure};
 use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
@@ -61,8 +61,8 @@ impl Unit<'_> {
         }
         crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
+        // Interrupted meanwhile: nothing was started, so nothing is charged.
         if run.cancel.is_cancelled() {
-            // No agent was started: nothing is charged and nothing recorded.
             run.reserved.set(run.reserved.get() - reserved);
             run.places.remove("attempts", &id);
             return Ok(None);
@@ -122,18 +122,19 @@ impl Unit<'_> {
             }
         };
         crash::point("attempt.after-end");
-        if outcome.end == End::Cancelled {
-            self.lost(&id, reserved)?;
-            run.places.remove("attempts", &id);
-            return Ok(None);
-        }
         self.detect_tampering(&id, &before, confined)?;
+        // Whatever ended it: as long as something of it lives the attempt stays open, and its place stays.
         if !outcome.tree_empty {
             let message = format!(
                 "something that the agent of unit `{}` started could not be ended; its worktree is {}",
                 self.node.id, place.worktree
             );
             return Err(DriveError::refused(ExitCode::Environment, message));
+        }
+        if outcome.end == End::Cancelled {
+            self.lost(&id, reserved)?;
+            run.places.remove("attempts", &id);
+            return Ok(None);
         }
         self.captured(&place, &id, number, &outcome, &report_file).map(Some)
     }
@@ -337,11 +338,10 @@ impl Unit<'_> {
             _ => (None, None),
         };
         let (failure, message) = match said.failure {
-            Some((class, message)) => (Some(class), Some(masked(&message))),
+            Some((class, message)) => (Some(class), Some(recordable(&message))),
             None => (None, None),
         };
-        let blocked = said.blocked.as_deref().map(masked);
-        let exit = Exit { code, signal, failure, message, blocked };
+        let exit = Exit { code, signal, failure, message, blocked: said.blocked.as_deref().map(recordable) };
         let event = Event::AttemptCaptured(AttemptCaptured {
             feature: run.feature(),
             unit: self.node.id.clone(),
@@ -360,11 +360,6 @@ impl Unit<'_> {
         crash::point("attempt.after-removed");
         Ok(Left { attempt: id.to_owned(), number, manifest, manifest_digest, exit, usage: said.usage })
     }
-}
-
-/// An agent's words as they may stand in a record.
-fn masked(words: &str) -> String {
-    String::from_utf8_lossy(&secrets::mask(words.as_bytes()).0).into_owned()
 }
 
 fn transcript(outcome: &Outcome) -> Vec<u8> {

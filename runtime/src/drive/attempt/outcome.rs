@@ -124,6 +124,11 @@ impl Unit<'_> {
         if report.cancelled {
             return Ok(Tried::Halted(Halt::Waiting));
         }
+        // The patch stays captured: it is judged when the program is there, and no agent is paid for that.
+        if let Some(missing) = &report.missing {
+            self.run.progress.note(&Note::Halted { unit: &self.node.id, why: missing });
+            return Ok(Tried::Halted(Halt::Environment));
+        }
         if !report.passed() {
             let ids = report.failures.clone();
             let message = report.messages.join("; ");
@@ -136,7 +141,7 @@ impl Unit<'_> {
             left.usage.micro_usd,
             None,
         )?;
-        Ok(Tried::Passed(Box::new(verified)))
+        Ok(Tried::Passed(Box::new(Verified { found: report.found, ..verified })))
     }
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
@@ -285,7 +290,7 @@ impl Unit<'_> {
         };
         let digest = ground.store.put_pending(&jcs(&object)?)?;
         let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
-        Ok(Verified { object, digest, manifest, attempt, micro_usd })
+        Ok(Verified { object, digest, manifest, attempt, micro_usd, found: Vec::new() })
     }
 
     fn fail_with(
