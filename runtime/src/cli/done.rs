@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::graph::NodeKind;
 
 use super::exec::{environment, unknown};
-use super::load::{Read, load};
+use super::load::{load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision};
 use crate::fault::ExitCode;
@@ -38,7 +38,8 @@ pub(super) fn run(
         drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
     }
     let feature = loaded.graph.feature.id.clone();
-    let Read { plan, mut ground, state, .. } = loaded.read(None)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
     ground.store = drive::open_store(&ground.repository)?;
     let mut key = None;
     for index in ground.topology.canonical_order() {

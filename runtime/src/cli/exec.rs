@@ -11,7 +11,7 @@ use loop_compiler::graph::NodeKind;
 
 use super::ExecArgs;
 use super::follow::Follow;
-use super::load::{Loaded, Read, load};
+use super::load::{Loaded, load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Options, Setup};
 use crate::fault::ExitCode;
@@ -90,7 +90,7 @@ fn options(args: &ExecArgs, loaded: &Loaded) -> Result<Options, Failure> {
     Ok(Options {
         gate: args.gate.clone(),
         unit: args.unit.clone(),
-        jobs: usize::from(args.jobs.max(1)),
+        jobs: usize::from(args.jobs),
         base: args.base.clone(),
         redo: args.redo.iter().cloned().collect::<BTreeSet<_>>(),
     })
@@ -102,6 +102,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
     let near = loop_compiler::diagnostic::did_you_mean(name, known.iter().copied());
     let hint = match near {
         Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => ", and no other".to_owned(),
         None => format!("; the plan has {}", known.join(", ")),
     };
     Failure::usage(format!("the plan has no {kind} `{name}`{hint}"))
@@ -110,7 +111,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 /// Judges every node without starting or writing anything. Behind a unit that would run, keys are not known yet.
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
     drive::branch_is_free(&loaded.repository, &loaded.graph.feature.id)?;
-    let Read { mut ground, base, state, .. } = loaded.read(options.base.as_deref())?;
+    let (mut ground, state, base) = look(loaded, options.base.as_deref())?;
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
     let mut open = BTreeSet::new();
@@ -144,7 +145,10 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             Decision::Run(work) => {
                 open.insert(index);
                 runs += usize::from(!behind);
-                let why = super::why::reason(&ground, &state, &id, &work.keyed);
+                let why = match options.redo.contains(&id) {
+                    true => "asked for with `--redo`".to_owned(),
+                    false => super::why::reason(&ground, &state, &id, &work.keyed),
+                };
                 let after = if behind { ", after what is before it" } else { "" };
                 format!("  run      {id}: {why}{after}\n")
             }

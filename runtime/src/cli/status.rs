@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use loop_compiler::graph::NodeKind;
 use serde::Serialize;
 
-use super::load::{Read, load};
+use super::load::{load, look};
 use super::output::{Failure, print, when};
 use crate::drive::{self, Decision, Ground};
 use crate::fault::ExitCode;
@@ -71,7 +71,8 @@ struct GateStatus {
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let Read { plan, mut ground, state, .. } = loaded.read(None)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
     let status = status(&mut ground, &state, &plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
@@ -211,7 +212,7 @@ fn describe(status: &Status) -> String {
     }
     if let Some(run) = &status.run {
         let end = match (run.open, &run.reason) {
-            (true, _) => "not ended".to_owned(),
+            (true, _) => "open; the same `loop exec` goes on with it".to_owned(),
             (false, reason) => reason.clone().unwrap_or_default(),
         };
         text.push_str(&format!("last run {} by {}: {end}\n", run.started, run.actor));

@@ -275,7 +275,7 @@ impl Run {
                 idle: definition.timeout.idle_ms.map(Duration::from_millis),
                 ..Limits::default()
             };
-            let profile = self.places.verifier_profile(&place);
+            let profile = self.places.with_program(self.places.verifier_profile(&place), &argv);
             let spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
             Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
         }
@@ -424,7 +424,7 @@ impl Run {
             env,
             "/dev/null".into(),
             limits,
-            self.places.verifier_profile(&place),
+            self.places.with_program(self.places.verifier_profile(&place), command),
         );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);

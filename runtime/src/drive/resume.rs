@@ -28,6 +28,10 @@ use crate::workspace::{Repository, Swap};
 const HISTORY: usize = 10_000;
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
+/// How long a shim without a recorded attempt, or of a verifier, may take to end itself.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How old a half-written blob has to be: nobody still writes it.
+const HALF_WRITTEN: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn open(
     setup: Setup,
@@ -56,7 +60,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&feature, &repository, environment, detected)?;
+    let places = Places::new(&repository, &feature, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -99,6 +103,7 @@ pub(super) async fn open(
         return Err(DriveError::refused(ExitCode::WorkFailed, reason));
     }
     sweep(&state, &places).await;
+    store.sweep(HALF_WRITTEN)?;
     let pinned = resumed.filter(|(_, head, _)| repository.commit(head).is_ok());
     let open_run = pinned.as_ref().map(|(id, ..)| id.as_str());
     // Those of runs that are over, and of one that a crash ended before it was recorded.
@@ -302,13 +307,14 @@ fn settle_intents(
     Ok((events, moved))
 }
 
-/// Removes places of attempts that are over, or that were never recorded.
+/// Removes places of attempts that are over, or that were never recorded. The shim of one that a crash left ends as
+/// soon as it sees that nobody is there; one that does not is left for the next start.
 async fn sweep(state: &State, places: &Places) {
     let open: Vec<String> =
         state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
     for kind in ["attempts", "checks"] {
         for nonce in places.existing(kind) {
-            let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
+            let free = wait_released(&places.lock_of(kind, &nonce), SWEEP).await.unwrap_or(false);
             if !open.contains(&nonce) && free {
                 places.remove(kind, &nonce);
                 crash::point("resume.after-removed");
