@@ -128,7 +128,9 @@ pub(crate) fn look(loaded: Loaded, base: Option<&str>) -> Result<(Ground, State,
     let store = drive::read_store(&loaded.repository);
     // An open run of this very graph goes on from the commit that it is pinned to.
     let open = state.open_run().filter(|run| run.started.graph == loaded.graph.digest);
+    let open = open.filter(|run| base.is_none_or(|asked| asked == run.started.base));
     let pinned = open.map(|run| run.started.head.clone());
+    let pinned = pinned.filter(|head| loaded.repository.commit(head).is_ok());
     let (ground, name) =
         drive::ground(loaded.graph, loaded.repository, store, &state, base, pinned.as_ref())?;
     Ok((ground, state, name))
