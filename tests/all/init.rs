@@ -91,7 +91,10 @@ fn every_kind_of_repository_gets_files_that_check_clean() {
             }
             let before = repo.snapshot();
             let wrote = repo.run_loop(&["init"]).expect(0);
-            assert_eq!(repo.git(&["status", "--short"]), "?? example.loop.kdl\n?? loop.kdl");
+            assert_eq!(
+                repo.git(&["--no-optional-locks", "status", "--short"]),
+                "?? example.loop.kdl\n?? loop.kdl"
+            );
             assert_eq!(verifies(&repo), *names);
             let text = repo.read("loop.kdl");
             for line in *lines {
@@ -109,7 +112,7 @@ fn every_kind_of_repository_gets_files_that_check_clean() {
             for name in ["loop.kdl", "example.loop.kdl"] {
                 fs::remove_file(repo.root().join(name)).expect("it was written");
             }
-            assert_eq!(repo.snapshot(), before, "nothing else is written");
+            assert!(repo.snapshot() == before, "nothing else is written");
         }
     }
 }
@@ -167,7 +170,7 @@ fn what_is_there_already_is_never_replaced() {
         let before = repo.snapshot();
         let refused = repo.run_loop(&["init"]).expect(2);
         assert!(refused.stderr.contains(name), "{}", refused.stderr);
-        assert_eq!(repo.snapshot(), before);
+        assert!(repo.snapshot() == before, "{name}: nothing is written");
     }
 }
 

@@ -424,3 +424,43 @@ fn a_declared_path_lands_although_it_is_ignored_and_nothing_else_ignored_does() 
     repo.exec(&[]).expect(0);
     assert_eq!(repo.git(&["diff", "--name-only", "main", BRANCH]), "dist/out.txt");
 }
+
+#[test]
+fn a_blocked_unit_holds_back_what_needs_it_and_nothing_else() {
+    let body = r#"
+        unit one { goal "Fails."; creates "out.txt"; accept "made" by=check; }
+        unit rest { needs one; goal "More."; creates "rest.txt"; accept "made" by=check; }
+        unit two { goal "Works."; creates "two.txt"; accept "made" by=check; }
+        unit three { needs two; goal "Works."; creates "three.txt"; accept "made" by=check; }"#;
+    for jobs in ["1", "3"] {
+        let scripts =
+            [("one", "exit 1\n"), ("rest", "exit 1\n"), ("two", "echo 2 > two.txt\n"), ("three", "cp two.txt three.txt\n")];
+        let repo = Repo::counted("off", body, &scripts);
+        repo.exec(&["--jobs", jobs]).expect(4);
+        assert_eq!(repo.landed(BRANCH), ["two", "three"], "finished work lands behind a blocked unit");
+        assert_eq!(repo.count("agent"), 3);
+        let records = repo.journal().records.len();
+        repo.exec(&["--jobs", jobs]).expect(4);
+        assert_eq!((repo.count("agent"), repo.journal().records.len()), (3, records));
+    }
+}
+
+#[test]
+fn a_unit_that_left_the_plan_costs_nothing() {
+    let repo = Repo::counted("off", TWO, &BOTH);
+    repo.exec(&[]).expect(0);
+    let head = repo.git(&["rev-parse", BRANCH]);
+    repo.write(PLAN, format!("feature feat {{ {ONE} }}\n"));
+    repo.exec(&[]).expect(0);
+    assert_eq!((repo.count("agent"), repo.git(&["rev-parse", BRANCH])), (2, head));
+}
+
+#[test]
+fn a_deleted_branch_costs_nothing_unasked() {
+    let repo = Repo::counted("off", TWO, &BOTH);
+    repo.exec(&[]).expect(0);
+    repo.git(&["branch", "-D", BRANCH]);
+    let run = repo.exec(&[]);
+    assert_eq!(repo.count("agent"), 2, "{}", run.all());
+    panic!("{}", run.all());
+}

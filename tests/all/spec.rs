@@ -97,7 +97,8 @@ fn the_protocol_answers_every_class_of_failure() {
     let classes = code.split("pub enum FailureClass {").nth(1).expect("the classes are there");
     let classes = classes.split("\n}\n").next().expect("the enum ends");
     let text = read("spec/protocol.md");
-    for class in classes.lines().map(str::trim).filter(|line| line.ends_with(',') && !line.starts_with("//")) {
+    for class in classes.lines().map(str::trim).filter(|line| line.ends_with(',') && !line.starts_with("//"))
+    {
         let kebab: String = class
             .trim_end_matches(',')
             .chars()

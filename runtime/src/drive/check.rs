@@ -83,7 +83,10 @@ impl Run {
         for verify in subject.verify {
             let definition =
                 self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
-            let Some(definition) = definition else { continue };
+            let definition = definition.ok_or_else(|| {
+                let message = format!("the graph has no definition of verifier `{}`", verify.verifier);
+                DriveError::refused(ExitCode::Internal, message)
+            })?;
             let (done, judged) =
                 self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
             report.checked += 1;
@@ -316,6 +319,10 @@ impl Run {
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
         self.run_prepare(&place, &worktree.prepare).await?;
+        if self.cancel.is_cancelled() {
+            // It may have been ended half way: the next run makes it anew.
+            return Ok(place.worktree);
+        }
         for old in self.places.existing("prepared").into_iter().filter(|old| old != key) {
             self.places.remove("prepared", &old);
         }

@@ -3,7 +3,7 @@
 //! Does not know what the command is for, nor whether it did well.
 //!
 //! A place lies in the user's cache directory, outside the repository and outside any `.git`, under a random name:
-//! `attempts/NONCE/{lock,prompt,home,out,git,work/NAME}`. Nothing else lies beside the worktree, so that a tool that
+//! `FEATURE/attempts/NONCE/{lock,prompt,home,out,git,work/NAME}`. Nothing else lies beside the worktree, so that a tool that
 //! looks upwards finds nothing that another attempt could have written.
 
 use std::collections::BTreeMap;
@@ -41,11 +41,12 @@ pub struct Place {
 }
 
 impl Places {
-    /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
-    /// repository share its id and not their attempts.
+    /// `environment` is the one that `loop` was started in. One directory for each clone, as two clones of one
+    /// repository share its id and not their attempts; in it one for each feature, so that whoever holds the lock of
+    /// the feature's branch knows that everything in it is of runs that are over.
     pub fn new(
-        feature: &str,
         repository: &Repository,
+        feature: &str,
         environment: BTreeMap<String, OsString>,
         detected: Detected,
     ) -> Result<Places, DriveError> {
@@ -61,10 +62,8 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(|| "/tmp".into());
-        let root = cache
-            .join("loop")
-            .join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]))
-            .join(feature);
+        let repository_dir = format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]);
+        let root = cache.join("loop").join(repository_dir).join(feature);
         refuse_inside(repository, &root)?;
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
