@@ -433,8 +433,12 @@ fn a_blocked_unit_holds_back_what_needs_it_and_nothing_else() {
         unit two { goal "Works."; creates "two.txt"; accept "made" by=check; }
         unit three { needs two; goal "Works."; creates "three.txt"; accept "made" by=check; }"#;
     for jobs in ["1", "3"] {
-        let scripts =
-            [("one", "exit 1\n"), ("rest", "exit 1\n"), ("two", "echo 2 > two.txt\n"), ("three", "cp two.txt three.txt\n")];
+        let scripts = [
+            ("one", "exit 1\n"),
+            ("rest", "exit 1\n"),
+            ("two", "echo 2 > two.txt\n"),
+            ("three", "cp two.txt three.txt\n"),
+        ];
         let repo = Repo::counted("off", body, &scripts);
         repo.exec(&["--jobs", jobs]).expect(4);
         assert_eq!(repo.landed(BRANCH), ["two", "three"], "finished work lands behind a blocked unit");
@@ -460,7 +464,13 @@ fn a_deleted_branch_costs_nothing_unasked() {
     let repo = Repo::counted("off", TWO, &BOTH);
     repo.exec(&[]).expect(0);
     repo.git(&["branch", "-D", BRANCH]);
-    let run = repo.exec(&[]);
+    let run = repo.exec(&[]).expect(4);
     assert_eq!(repo.count("agent"), 2, "{}", run.all());
-    panic!("{}", run.all());
+    assert!(
+        run.all().contains("not on the branch any more") && run.all().contains("--redo one"),
+        "{}",
+        run.all()
+    );
+    repo.exec(&["--redo", "one", "--redo", "two"]).expect(0);
+    assert_eq!((repo.count("agent"), repo.landed(BRANCH).len()), (4, 2));
 }
