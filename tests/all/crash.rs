@@ -149,10 +149,10 @@ impl World {
     /// Directories of attempts and verifications that are there.
     fn places(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for clone in std::fs::read_dir(self.repo.outside().join("cache/loop")).into_iter().flatten().flatten()
-        {
+        let list = |directory: &std::path::Path| std::fs::read_dir(directory).into_iter().flatten().flatten();
+        for clone in list(&self.repo.outside().join("cache/loop")) {
             for kind in ["attempts", "checks"] {
-                let entries = std::fs::read_dir(clone.path().join(kind)).into_iter().flatten().flatten();
+                let entries = list(&clone.path().join("feat").join(kind));
                 found.extend(entries.map(|entry| format!("{kind}/{}", entry.file_name().to_string_lossy())));
             }
         }

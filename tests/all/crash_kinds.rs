@@ -143,6 +143,44 @@ fn a_lost_attempt_does_not_count_against_the_attempts() {
 }
 
 #[test]
+fn another_cache_directory_does_not_hide_an_agent_that_still_works() {
+    // The shim is stopped, so it does not end its agent when the program is killed.
+    let mut world = World::new("off", TWO, "sleep 0.5", Watch::start(|_| true));
+    world.watch.next_start();
+    let running = world.repo.spawn_loop(&EXEC);
+    wait_until("the agent", Duration::from_secs(30), || world.watch.alive() > 0);
+    let shim = world.repo.journal().of("attempt.started")[0]["shim"]["pid"].to_string();
+    let stopped = std::process::Command::new("kill").args(["-STOP", &shim]).status();
+    assert!(stopped.is_ok_and(|status| status.success()), "kill -STOP {shim}");
+    running.kill();
+    world.after_stop("a stopped shim");
+    assert_eq!(world.watch.alive(), 1, "nobody ended it");
+    let other = world.repo.outside().join("other-cache");
+    world.repo.set_env("XDG_CACHE_HOME", other.to_str().expect("temporary paths are UTF-8"));
+    world.run(&EXEC, "").expect(0);
+    assert_eq!(world.watch.clashes(), [] as [&str; 0]);
+    assert_eq!(world.repo.landed(BRANCH), ["a", "b"]);
+}
+
+#[test]
+fn the_start_of_one_feature_leaves_what_another_one_makes_alone() {
+    let mut world = two();
+    // Recorded in neither journal yet, and no shim holds its lock: made, and its maker was killed, or is still at it.
+    assert_eq!(world.run(&EXEC, "attempt.after-place").code, 137);
+    let count = |world: &World| {
+        let clones = std::fs::read_dir(world.repo.outside().join("cache/loop")).expect("there is a place");
+        let kinds = clones.flatten().map(|clone| clone.path().join("feat/attempts"));
+        kinds.flat_map(|kind| std::fs::read_dir(kind).into_iter().flatten().flatten()).count()
+    };
+    assert_eq!(count(&world), 1);
+    let plan = world.repo.read(PLAN).replace("feature feat", "feature other").replace("out/", "other/");
+    world.repo.write("other.loop.kdl", plan);
+    world.repo.set_env("LOOP_CRASH_AT", "run.after-keep");
+    assert_eq!(world.repo.run_loop(&["exec", "other.loop.kdl"]).code, 137);
+    assert_eq!(count(&world), 1, "the other feature's place is still there");
+}
+
+#[test]
 fn an_agent_that_reported_blocked_is_not_asked_again_after_a_crash() {
     for at in ["attempt.after-captured", "block.before-append", "block.after-append"] {
         let body = r#"unit a { goal "Make one."; creates "out/a.txt"; accept "it is checked" by=check; }"#;

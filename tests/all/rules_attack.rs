@@ -170,3 +170,152 @@ fn a_branch_that_moves_during_a_run_is_never_overwritten() {
     assert_eq!(repo.journal().dispatched(), ["zero", "one"], "{}", again.all());
     assert_eq!(repo.git(&["merge-base", "--is-ancestor", &theirs, BRANCH]), "");
 }
+
+#[test]
+fn under_bubblewrap_nothing_of_the_repository_is_there_but_its_objects_to_read() {
+    if loop_tests::lane(loop_tests::Lane::Bubblewrap, "rules_attack::under_bubblewrap_nothing").is_none() {
+        return;
+    }
+    let repo = Repo::counted("bwrap", ONE, &[]);
+    let script = r#"
+{ ls -A "$user"; ls -A "$user/.git"; } > out.txt 2>&1
+for path in "$user/.git/objects/evil" "$user/.git/evil" "$user/evil" "$PWD/../evil" /usr/evil /evil-loop-test; do
+    ( echo evil > "$path" ) 2>/dev/null && [ -e "$path" ] && echo "wrote $path" >> out.txt
+done
+exit 0
+"#;
+    repo.script("one", &format!("user='{}'\n{script}", repo.root().display()));
+    repo.commit("An agent that knows the way");
+    let before = repo.snapshot();
+    repo.exec(&[]).expect(0);
+    before.assert_same(&repo.snapshot());
+    let seen = repo.landed_file("out.txt").expect("landed");
+    // Directories on the way to a mount are there, empty, and what is written into them is gone afterwards.
+    assert_eq!(seen.lines().take(2).collect::<Vec<_>>(), [".git", "objects"], "{seen}");
+    assert!(!seen.contains("objects/evil") && !seen.contains("/usr/evil"), "{seen}");
+    for path in [repo.root().join("evil"), "/usr/evil".into(), "/evil-loop-test".into()] {
+        assert!(!path.exists(), "{}", path.display());
+    }
+}
+
+#[test]
+fn what_one_place_writes_into_shared_directories_reaches_no_other() {
+    let project = r##"project test base="main" {
+    protect "agents/**"
+    agent scripted via=command { run sh "agents/work.sh"; env COUNTS; }
+    defaults agent=scripted { verify check; retry attempts=1; timeout total="60s"; }
+    worktree { prepare sh "agents/prepare.sh"; share deps; }
+    verifier check { shell #"test "$(cat deps/lib)" = clean; result=$?; echo spoilt > deps/lib; exit $result"#; env COUNTS; }
+}
+"##;
+    let body = r#"
+        unit one { goal "Make it."; creates "out.txt"; accept "made" by=check; }
+        unit two { needs one; goal "More."; creates "two.txt"; accept "made" by=check; }"#;
+    each_level("rules_attack::what_one_place_writes", |level| {
+        let scripts = [
+            ("one", "cp deps/lib out.txt; echo evil > deps/lib; ln deps/lib deps/hard\n"),
+            ("two", "cp deps/lib two.txt\n"),
+        ];
+        let repo = Repo::with_project(level, project, body, &scripts);
+        repo.write("agents/prepare.sh", "mkdir -p deps; [ -e deps/lib ] || echo clean > deps/lib\n");
+        repo.write(".gitignore", "deps/\n");
+        repo.commit("Dependencies");
+        repo.exec(&[]).expect(0);
+        assert_eq!(repo.landed_file("out.txt").as_deref(), Some("clean\n"));
+        assert_eq!(repo.landed_file("two.txt").as_deref(), Some("clean\n"));
+    });
+}
+
+#[test]
+fn programs_named_by_a_path_or_found_on_it_are_there_in_a_sandbox_too() {
+    // Programs in a directory of their own, as people keep them in their homes; one is a link.
+    each_level("rules_attack::programs_named_by_a_path", |level| {
+        for named in ["bare", "absolute"] {
+            let mut repo = Repo::counted(level, ONE, &[]);
+            let (bin, far) = (repo.outside().join("tools"), repo.outside().join("far"));
+            for (directory, name, text) in [
+                (&bin, "my-agent", "cat > /dev/null; echo made > out.txt"),
+                (&far, "check.sh", "grep -q made out.txt || [ \"$1\" = --version ]"),
+            ] {
+                fs::create_dir(directory).expect("a directory");
+                fs::write(directory.join(name), format!("#!/bin/sh\n{text}\n")).expect("written");
+                let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                fs::set_permissions(directory.join(name), executable).expect("executable");
+            }
+            std::os::unix::fs::symlink(far.join("check.sh"), bin.join("my-check")).expect("a link");
+            if named == "bare" {
+                repo.add_path(&bin);
+            }
+            let word = |name: &str| match named {
+                "bare" => name.to_owned(),
+                _ => format!("\"{}\"", bin.join(name).display()),
+            };
+            let (agent, check) = (word("my-agent"), word("my-check"));
+            repo.write(
+                "loop.kdl",
+                format!(
+                    r#"project test base="main" {{
+    agent scripted via=command {{ run {agent}; }}
+    defaults agent=scripted {{ verify check; retry attempts=1; }}
+    verifier check {{ run {check}; tool {check} "--version"; }}
+}}
+"#
+                ),
+            );
+            let run = repo.exec(&[]);
+            assert_eq!(run.code, 0, "{level}, {named}: {}", run.all());
+            assert_eq!(repo.landed_file("out.txt").as_deref(), Some("made\n"));
+        }
+    });
+}
+
+#[test]
+fn an_unconfined_agent_that_spoils_the_journal_ends_the_run_and_lands_nothing() {
+    for attack in [
+        "rm -rf \"$user/.git/loop\"",
+        "for f in \"$user\"/.git/loop/journal/feat/*.jsonl; do echo garbage >> \"$f\"; done",
+        "for f in \"$user\"/.git/loop/journal/feat/*.jsonl; do sed -i 's/feat/xxxx/' \"$f\"; done",
+        "for f in \"$user\"/.git/loop/journal/feat/*.jsonl; do : > \"$f\"; done",
+        "rm -rf \"$user/.git/loop/cas\"",
+    ] {
+        let repo = Repo::counted("off", ONE, &[("one", &format!("echo made > out.txt\n{USER}\n{attack}\n"))]);
+        let run = repo.exec(&[]);
+        assert!([1, 4, 6].contains(&run.code), "{attack}: exit {}: {}", run.code, run.all());
+        assert!(!run.all().contains("panicked"), "{attack}: {}", run.all());
+        assert!(!repo.root().join(".git/refs/heads/loop/feat").exists(), "{attack}: {}", run.all());
+    }
+}
+
+#[test]
+fn a_run_in_a_linked_worktree_leaves_both_checkouts_alone() {
+    each_level("rules_attack::a_run_in_a_linked_worktree", |level| {
+        let repo = Repo::counted(
+            level,
+            ONE,
+            &[("one", "echo made > out.txt; git stash -u; git branch -D main other; echo made > out.txt\n")],
+        );
+        let place = repo.outside().join("linked");
+        repo.git(&["worktree", "add", "--quiet", "-b", "other", place.to_str().expect("UTF-8")]);
+        fs::write(place.join("src/a.txt"), "dirty\n").expect("written");
+        repo.write("staged.txt", "x\n");
+        repo.git(&["add", "staged.txt"]);
+        let before = repo.snapshot();
+        let mut command = repo.command(loop_tests::loop_binary());
+        let output = command
+            .args(["exec", "../plan.loop.kdl"])
+            .current_dir(place.join("src"))
+            .output()
+            .expect("it runs");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        before.assert_same(&repo.snapshot());
+        assert_eq!(fs::read_to_string(place.join("src/a.txt")).expect("there"), "dirty\n");
+        assert!(!place.join("out.txt").exists());
+        assert_eq!(repo.landed_file("out.txt").as_deref(), Some("made\n"));
+    });
+}

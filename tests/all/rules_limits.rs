@@ -182,3 +182,39 @@ fn readers_work_while_a_run_goes_on_and_show_it() {
     let status = repo.run_loop(&["status", "--json"]).expect(0).json();
     assert_ne!(status["units"][0]["state"], "running", "{status}");
 }
+
+#[test]
+fn an_interrupt_while_verifying_pays_no_second_agent() {
+    each_level("rules_limits::an_interrupt_while_verifying", |level| {
+        let repo = Repo::counted(level, ONE, &[("one", "echo made > out.txt\n")]);
+        let project = repo.read("loop.kdl");
+        repo.edit("loop.kdl", "! find", "sleep 60; ! find");
+        let mut running = repo.spawn_loop(&["exec", PLAN]);
+        wait_until("the capture", Duration::from_secs(60), || {
+            !repo.journal().of("attempt.captured").is_empty()
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal("TERM");
+        running.wait().expect(130);
+        assert!(repo.journal().of("attempt.failed").is_empty(), "an interrupt is no failure");
+        assert!(repo.journal().of("verify.done").is_empty(), "and no verdict");
+        // The plan is another one now, and the unit's ask is the same.
+        repo.write("loop.kdl", project);
+        repo.exec(&[]).expect(0);
+        assert_eq!(repo.journal().dispatched(), ["one"]);
+        assert_eq!(repo.journal().of("run.ended").len(), 2, "the first run was closed");
+        assert_eq!(repo.landed(BRANCH), ["one"]);
+    });
+}
+
+#[test]
+fn two_features_run_at_once_in_one_repository() {
+    let repo = Repo::counted("off", ONE, &[("one", "echo made > out.txt; sleep 1\n")]);
+    repo.write("b.loop.kdl", repo.read(PLAN).replace("feature feat", "feature other"));
+    let mut first = repo.spawn_loop(&["exec", PLAN]);
+    let mut second = repo.spawn_loop(&["exec", "b.loop.kdl"]);
+    first.wait().expect(0);
+    second.wait().expect(0);
+    assert_eq!(repo.git(&["rev-parse", BRANCH, "loop/other"]).lines().count(), 2);
+    repo.run_loop(&["audit", "verify"]).expect(0);
+}

@@ -11,7 +11,7 @@ use loop_compiler::graph::NodeKind;
 
 use super::ExecArgs;
 use super::follow::Follow;
-use super::load::{Loaded, load, state};
+use super::load::{Loaded, load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Options, Setup};
 use crate::fault::ExitCode;
@@ -110,20 +110,8 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 
 /// Judges every node without starting or writing anything. Behind a unit that would run, keys are not known yet.
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::read_store(&loaded.repository);
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, base) = drive::ground(
-        loaded.graph,
-        loaded.repository,
-        store,
-        &state,
-        options.base.as_deref(),
-        pinned.as_ref(),
-    )?;
+    drive::branch_is_free(&loaded.repository, &loaded.graph.feature.id)?;
+    let (mut ground, state, base) = look(loaded, options.base.as_deref())?;
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
     let mut open = BTreeSet::new();
@@ -133,7 +121,11 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             continue;
         }
         let id = ground.node(index).id.clone();
-        let behind = ground.topology.predecessors(index).iter().any(|before| open.contains(before));
+        let behind = ground.topology.predecessors(index).iter().any(|before| {
+            open.contains(before)
+                || ground.node(*before).kind == NodeKind::Gate
+                    && !drive::gate_is_open(&ground, &state, *before)
+        });
         let data = ground.topology.needs(index).iter().any(|need| open.contains(need));
         if data {
             text.push_str(&format!("  maybe    {id}: depends on what the units before it leave\n"));
@@ -152,7 +144,7 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             }
             Decision::Run(work) => {
                 open.insert(index);
-                runs += 1;
+                runs += usize::from(!behind);
                 let why = match options.redo.contains(&id) {
                     true => "asked for with `--redo`".to_owned(),
                     false => super::why::reason(&ground, &state, &id, &work.keyed),

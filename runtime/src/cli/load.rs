@@ -11,6 +11,7 @@ use loopc::terminal::{Stream, terminal};
 
 use super::output::Failure;
 use crate::digest::Sha256;
+use crate::drive::{self, Ground};
 use crate::fault::ExitCode;
 use crate::state::State;
 use crate::workspace::Repository;
@@ -120,8 +121,17 @@ fn usage(error: disk::DiskError) -> Failure {
     Failure::usage(error.to_string())
 }
 
-/// The journal's state of a feature, read without a lock.
-pub(crate) fn state(repository: &Repository, feature: &str) -> Result<State, Failure> {
-    let contents = crate::journal::read(&repository.state_dir(), feature)?;
-    Ok(State::fold(contents.lines.iter().map(|line| &line.record)))
+/// Where a plan stands, for commands that only look: nothing is locked and nothing written. The text names the base.
+pub(crate) fn look(loaded: Loaded, base: Option<&str>) -> Result<(Ground, State, String), Failure> {
+    let contents = crate::journal::read(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
+    let state = State::fold(contents.lines.iter().map(|line| &line.record));
+    let store = drive::read_store(&loaded.repository);
+    // An open run of this very graph goes on from the commit that it is pinned to.
+    let open = state.open_run().filter(|run| run.started.graph == loaded.graph.digest);
+    let open = open.filter(|run| base.is_none_or(|asked| asked == run.started.base));
+    let pinned = open.map(|run| run.started.head.clone());
+    let pinned = pinned.filter(|head| loaded.repository.commit(head).is_ok());
+    let (ground, name) =
+        drive::ground(loaded.graph, loaded.repository, store, &state, base, pinned.as_ref())?;
+    Ok((ground, state, name))
 }

@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use loop_compiler::graph::NodeKind;
 use serde::Serialize;
 
-use super::load::{load, state};
+use super::load::{load, look};
 use super::output::{Failure, print, when};
 use crate::drive::{self, Decision, Ground};
 use crate::fault::ExitCode;
@@ -71,15 +71,9 @@ struct GateStatus {
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::read_store(&loaded.repository);
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
-    let status = status(&mut ground, &state, &loaded.plan)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
+    let status = status(&mut ground, &state, &plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
         false => describe(&status),
@@ -129,7 +123,7 @@ fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Fa
     let node = ground.node(index).clone();
     let recorded = state.unit(&node.id);
     let behind = ground.topology.predecessors(index).iter().any(|before| match ground.node(*before).kind {
-        NodeKind::Gate => !gate_is_open(ground, state, *before),
+        NodeKind::Gate => !drive::gate_is_open(ground, state, *before),
         _ => !ground.settled.contains_key(before),
     });
     let (word, reason) = if recorded.is_some_and(|unit| unit.open_attempt().is_some()) {
@@ -188,11 +182,6 @@ fn halt_word(halt: Halt) -> &'static str {
     }
 }
 
-fn gate_is_open(ground: &Ground, state: &State, index: u32) -> bool {
-    let node = ground.node(index);
-    state.gate(&node.gate).is_some_and(|gate| gate.has_passed(&drive::closure(&ground.graph, node)))
-}
-
 fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> GateStatus {
     let closure = drive::closure(&ground.graph, node);
     let recorded = state.gate(&node.gate);
@@ -223,7 +212,7 @@ fn describe(status: &Status) -> String {
     }
     if let Some(run) = &status.run {
         let end = match (run.open, &run.reason) {
-            (true, _) => "not ended".to_owned(),
+            (true, _) => "open; the same `loop exec` goes on with it".to_owned(),
             (false, reason) => reason.clone().unwrap_or_default(),
         };
         text.push_str(&format!("last run {} by {}: {end}\n", run.started, run.actor));

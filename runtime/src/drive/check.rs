@@ -83,7 +83,10 @@ impl Run {
         for verify in subject.verify {
             let definition =
                 self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
-            let Some(definition) = definition else { continue };
+            let definition = definition.ok_or_else(|| {
+                let message = format!("the graph has no definition of verifier `{}`", verify.verifier);
+                DriveError::refused(ExitCode::Internal, message)
+            })?;
             let (done, judged) =
                 self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
             report.checked += 1;
@@ -272,7 +275,7 @@ impl Run {
                 idle: definition.timeout.idle_ms.map(Duration::from_millis),
                 ..Limits::default()
             };
-            let profile = self.places.verifier_profile(&place);
+            let profile = self.places.with_program(self.places.verifier_profile(&place), &argv);
             let spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
             Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
         }
@@ -316,6 +319,10 @@ impl Run {
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
         self.run_prepare(&place, &worktree.prepare).await?;
+        if self.cancel.is_cancelled() {
+            // It may have been ended half way: the next run makes it anew.
+            return Ok(place.worktree);
+        }
         for old in self.places.existing("prepared").into_iter().filter(|old| old != key) {
             self.places.remove("prepared", &old);
         }
@@ -424,7 +431,7 @@ impl Run {
             env,
             "/dev/null".into(),
             limits,
-            self.places.verifier_profile(&place),
+            self.places.with_program(self.places.verifier_profile(&place), command),
         );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);

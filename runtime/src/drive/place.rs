@@ -3,7 +3,7 @@
 //! Does not know what the command is for, nor whether it did well.
 //!
 //! A place lies in the user's cache directory, outside the repository and outside any `.git`, under a random name:
-//! `attempts/NONCE/{lock,prompt,home,out,git,work/NAME}`. Nothing else lies beside the worktree, so that a tool that
+//! `FEATURE/attempts/NONCE/{lock,prompt,home,out,git,work/NAME}`. Nothing else lies beside the worktree, so that a tool that
 //! looks upwards finds nothing that another attempt could have written.
 
 use std::collections::BTreeMap;
@@ -40,11 +40,12 @@ pub struct Place {
 }
 
 impl Places {
-    /// `environment` is the one that `loop` was started in. One directory for each clone: two clones of one
-    /// repository share its id and not their attempts.
+    /// `environment` is the one that `loop` was started in. One directory for each clone, as two clones of one
+    /// repository share its id and not their attempts; in it one for each feature, so that whoever holds the lock of
+    /// the feature's branch knows that everything in it is of runs that are over.
     pub fn new(
-        feature: &str,
         repository: &Repository,
+        feature: &str,
         environment: BTreeMap<String, OsString>,
         detected: Detected,
     ) -> Result<Places, DriveError> {
@@ -60,10 +61,8 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(|| "/tmp".into());
-        let root = cache
-            .join("loop")
-            .join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]))
-            .join(feature);
+        let repository_dir = format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]);
+        let root = cache.join("loop").join(repository_dir).join(feature);
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
         Ok(Places { root, name, environment, toolchain, detected })
@@ -207,6 +206,22 @@ impl Places {
     /// What a verifier sees: its export; no network.
     pub fn verifier_profile(&self, place: &Place) -> Profile {
         self.common(Profile::verifier(&self.detected), place)
+    }
+
+    /// Makes a program that is named by an absolute path visible: that file, and what it links to, alone. What is
+    /// found on PATH is there already.
+    pub fn with_program(&self, mut profile: Profile, argv: &[String]) -> Profile {
+        let Some(program) = argv.first().map(Utf8Path::new).filter(|program| program.is_absolute()) else {
+            return profile;
+        };
+        let real = program.canonicalize_utf8().ok();
+        for path in [Some(program.to_owned()), real].into_iter().flatten() {
+            // The system's directories are there as they are.
+            if path.is_file() && !["/usr", "/bin", "/sbin"].iter().any(|system| path.starts_with(system)) {
+                profile = profile.with(path, Access::Read, Role::Toolchain);
+            }
+        }
+        profile
     }
 
     fn common(&self, profile: Profile, place: &Place) -> Profile {

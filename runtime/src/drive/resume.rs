@@ -28,6 +28,10 @@ use crate::workspace::{Repository, Swap};
 const HISTORY: usize = 10_000;
 /// How long an attempt of a run that was killed may take to end itself: the grace of its shim and something more.
 const WAIT: Duration = Duration::from_secs(20);
+/// How long a shim without a recorded attempt, or of a verifier, may take to end itself.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How old a half-written blob has to be: nobody still writes it.
+const HALF_WRITTEN: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn open(
     setup: Setup,
@@ -36,6 +40,7 @@ pub(super) async fn open(
 ) -> Result<Run, DriveError> {
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
+    preflight::branch_is_free(&repository, &feature)?;
     let store = open_store(&repository)?;
     let state_dir = repository.state_dir();
     let opened = Journal::open(&state_dir, &feature)?;
@@ -55,7 +60,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&feature, &repository, environment, detected)?;
+    let places = Places::new(&repository, &feature, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -66,8 +71,11 @@ pub(super) async fn open(
     // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
     // is for a new run.
     let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
+    // So is a unit that is to run again: it starts from the head with its earlier result.
+    let resumed = resumed.filter(|_| options.redo.is_empty());
     if state.open_run().is_some() && resumed.is_none() {
-        let reason = "another plan or base was asked for before the run was finished".to_owned();
+        let reason =
+            "another plan or base, or a unit again, was asked for before the run was finished".to_owned();
         settled.push(Event::RunEnded {
             feature: feature.clone(),
             exit: ExitCode::Interrupted.code(),
@@ -95,6 +103,7 @@ pub(super) async fn open(
         return Err(DriveError::refused(ExitCode::WorkFailed, reason));
     }
     sweep(&state, &places).await;
+    store.sweep(HALF_WRITTEN)?;
     let pinned = resumed.filter(|(_, head, _)| repository.commit(head).is_ok());
     let open_run = pinned.as_ref().map(|(id, ..)| id.as_str());
     // Those of runs that are over, and of one that a crash ended before it was recorded.
@@ -298,13 +307,14 @@ fn settle_intents(
     Ok((events, moved))
 }
 
-/// Removes places of attempts that are over, or that were never recorded.
+/// Removes places of attempts that are over, or that were never recorded. The shim of one that a crash left ends as
+/// soon as it sees that nobody is there; one that does not is left for the next start.
 async fn sweep(state: &State, places: &Places) {
     let open: Vec<String> =
         state.open_attempts().into_iter().map(|attempt| attempt.started.attempt.clone()).collect();
     for kind in ["attempts", "checks"] {
         for nonce in places.existing(kind) {
-            let free = wait_released(&places.lock_of(kind, &nonce), Duration::ZERO).await.unwrap_or(false);
+            let free = wait_released(&places.lock_of(kind, &nonce), SWEEP).await.unwrap_or(false);
             if !open.contains(&nonce) && free {
                 places.remove(kind, &nonce);
                 crash::point("resume.after-removed");

@@ -173,7 +173,8 @@ impl Unit<'_> {
             ..Limits::default()
         };
         let ground = run.ground.borrow();
-        let mut profile = run.places.agent_profile(place, &ground.repository)?;
+        let profile = run.places.agent_profile(place, &ground.repository)?;
+        let mut profile = run.places.with_program(profile, &invocation.argv);
         if self.agent.via == Via::Claude
             && let Some(program) = invocation
                 .argv
