@@ -357,7 +357,14 @@ impl Run {
         }
         let said = String::from_utf8_lossy(&excerpt(&outcome.stderr.bytes, 2000)).into_owned();
         let command = prepare.join(" ");
-        let message = format!("`prepare` did not succeed: `{command}` ended with {:?}\n{said}", outcome.end);
+        let how = match &outcome.end {
+            End::Exited(code) => format!("exited with {code}"),
+            End::Signaled(signal) => format!("was ended by signal {signal}"),
+            End::TimedOut | End::IdleTimedOut => "took too long".to_owned(),
+            End::NotFound(what) => format!("could not be started: {what}"),
+            End::Cancelled | End::ShimLost => "was stopped from outside".to_owned(),
+        };
+        let message = format!("`prepare` did not succeed: `{command}` {how}\n{said}");
         Err(DriveError::refused(ExitCode::Environment, message))
     }
 
