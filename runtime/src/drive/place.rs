@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
+use crate::fault::ExitCode;
 use crate::patch::Tree;
 use crate::process::CommandSpec;
 use crate::sandbox::{Access, Detected, Profile, Role, Toolchain, toolchain_binds};
@@ -63,6 +64,7 @@ impl Places {
             .unwrap_or_else(|| "/tmp".into());
         let repository_dir = format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]);
         let root = cache.join("loop").join(repository_dir).join(feature);
+        refuse_inside(repository, &root)?;
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
         Ok(Places { root, name, environment, toolchain, detected })
@@ -278,6 +280,26 @@ fn is_package_cache(path: &Utf8Path, program: &str) -> bool {
         "go" => path.ends_with("pkg"),
         _ => false,
     }
+}
+
+/// Places must not lie in the checkout, where they would be untracked files and where tools look upwards, nor in the
+/// git directory.
+fn refuse_inside(repository: &Repository, root: &Utf8Path) -> Result<(), DriveError> {
+    // It need not exist yet: what exists of it may lead anywhere.
+    let real = root.ancestors().find_map(|above| above.canonicalize_utf8().ok()).unwrap_or_default();
+    let Some(around) = [repository.root(), repository.git_common_dir()]
+        .into_iter()
+        .filter_map(|dir| dir.canonicalize_utf8().ok())
+        .find(|dir| real.starts_with(dir))
+    else {
+        return Ok(());
+    };
+    Err(DriveError::refused(
+        ExitCode::Environment,
+        format!(
+            "worktrees would be made in {root}, which is inside the repository {around}; set XDG_CACHE_HOME to a directory outside it"
+        ),
+    ))
 }
 
 /// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.

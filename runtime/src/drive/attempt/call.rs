@@ -300,7 +300,7 @@ impl Unit<'_> {
             report_bytes.as_deref(),
         );
         for note in &said.notes {
-            run.progress.note(&Note::Warning { text: &format!("{}: {note}", self.node.id) });
+            run.progress.note(&Note::Warning { text: &format!("{}: {}", self.node.id, recordable(note)) });
         }
         let scope = &self.node.scope;
         let patterns = scope.writes.iter().chain(&scope.creates).filter_map(|text| Pattern::parse(text).ok());
