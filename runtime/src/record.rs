@@ -394,6 +394,8 @@ pub struct VerifyDone {
     /// `seq` of the record where it really ran.
     pub cached_from: Option<u64>,
     pub containment: String,
+    /// The PATH that programs were looked for in. What it leads to is keyed by the programs' digests.
+    pub path: String,
     pub duration_ms: u64,
 }
 

@@ -236,7 +236,8 @@ impl Schedule {
     /// Selected nodes that were never reached: something before them halted, or the run was stopped.
     pub fn unreached(&self) -> impl Iterator<Item = Index> {
         self.stages.iter().enumerate().filter_map(|(at, stage)| {
-            let open = matches!(stage, Stage::Unknown | Stage::Queued) && self.shape.nodes[at].selected;
+            let open = matches!(stage, Stage::Unknown | Stage::Queued | Stage::Accepted)
+                && self.shape.nodes[at].selected;
             open.then_some(at as Index)
         })
     }
@@ -317,6 +318,14 @@ impl Schedule {
         }
     }
 
+    /// Are all units that the node directly comes after on the branch? Gates were open when it started.
+    fn rests_on_landed(&self, node: Index) -> bool {
+        self.shape.nodes[node as usize]
+            .predecessors
+            .iter()
+            .all(|before| self.stages[*before as usize] == Stage::Settled)
+    }
+
     /// Lands the next accepted unit. Units that are not settled hold back those behind them, unless nothing else
     /// can happen any more.
     fn land(&mut self, idle: bool, actions: &mut Vec<Action>) {
@@ -328,6 +337,8 @@ impl Schedule {
         while let Some(node) = self.shape.canonical.get(at).copied() {
             let selected = self.shape.nodes[node as usize].selected;
             match self.stages[node as usize] {
+                // What it rests on could not land, so it cannot either.
+                Stage::Accepted if !self.rests_on_landed(node) => contiguous = false,
                 Stage::Accepted => {
                     self.stages[node as usize] = Stage::Landing;
                     self.landing = true;
@@ -477,6 +488,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_rests_on_a_unit_that_cannot_land_does_not_land() {
+        let shape = shape(&[(0, 1)], &[Kind::Work; 3]);
+        let mut schedule = Schedule::new(shape, 3);
+        for action in schedule.start() {
+            let Action::Judge(node) = action else { panic!("{action:?}") };
+            schedule.on(Event::Judged(node, Judgement::Run));
+        }
+        // 0 is about to land when 1, which rests on it, and 2, which does not, are accepted.
+        let actions = schedule.on(Event::Accepted { node: 0, lands: true });
+        assert_eq!(actions, [Action::Judge(1), Action::Land(0)]);
+        schedule.on(Event::Judged(1, Judgement::Run));
+        schedule.on(Event::Accepted { node: 1, lands: true });
+        assert_eq!(schedule.on(Event::Accepted { node: 2, lands: true }), []);
+        assert_eq!(schedule.on(Event::Halted(0, Halt::Blocked)), [Action::Land(2)]);
+        assert_eq!(schedule.on(Event::Landed(2)), [Action::End]);
+        assert_eq!(schedule.unreached().collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -8,17 +8,25 @@ mod claude_exec;
 mod crash;
 mod crash_kinds;
 mod damage;
+mod demo;
 mod gates;
+mod init;
 mod model_server;
 mod process;
+mod readme;
 mod real_crate;
 mod rules_agent;
+mod rules_attack;
 mod rules_cache;
 mod rules_input;
+mod rules_limits;
+mod rules_options;
 mod rules_processes;
 mod rules_scope;
 mod rules_user;
+mod rules_verifier;
 mod rules_word;
+mod spec;
 mod tidy;
 
 #[test]

@@ -124,6 +124,10 @@ fn what_capture_refuses_is_never_adopted() {
             let again = repo.exec(&[]).expect(4);
             assert!(repo.journal().of("unit.accepted").is_empty(), "{spoil}: {}", again.all());
         }
+        // Not even a scope that allows everything makes the rest of it a result.
+        repo.edit(PLAN, "creates \"out.txt\";", "creates \"out.txt\"; writes \"out*/**\" \"leak\" \"pipe\";");
+        let wider = repo.exec(&[]).expect(4);
+        assert_eq!(repo.journal().dispatched().len(), 2, "{spoil}: {}", wider.all());
         assert_eq!(repo.git(&["branch", "--list", BRANCH]), "");
     }
 }

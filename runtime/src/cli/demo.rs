@@ -2,6 +2,7 @@
 //!
 //! Does not know how a run works: it starts this same program as a person would, and checks what that left behind.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -111,7 +112,7 @@ impl Demo {
         self.first_gate()?;
         self.wrong_first()?;
         self.landed()?;
-        self.approve("The gate's page is what you approve; the decision is bound to exactly this commit and these units.")?;
+        self.approve("A person has looked at the branch and approves. The decision is bound to this commit and to what was asked.")?;
         self.to_the_end()?;
         self.again()?;
         self.one_prompt()?;
@@ -139,7 +140,8 @@ impl Demo {
             &["symbolic-ref", "HEAD", "refs/heads/main"],
             &["config", "user.name", "Loop Demo"],
             &["config", "user.email", "demo@localhost"],
-            &["add", "--all"],
+            // Whatever the user ignores everywhere.
+            &["add", "--all", "--force"],
             &["commit", "--quiet", "--message", "A program that keeps notes"],
         ] {
             let output = self.git(arguments).output().map_err(cannot_start("git"))?;
@@ -269,7 +271,7 @@ impl Demo {
         holds(happened.dispatched == ["count"], "only `count` ran")?;
         holds(happened.landed == ["count"], "only `count` landed")?;
 
-        self.approve("A person looks again.")?;
+        self.approve("A person has looked again.")?;
         let before = self.lines()?.len();
         self.say("Nothing needs what `count` made, so the units behind the gate are still good.")?;
         self.command_loop(&["exec", PLAN, "--jobs", "2"])?.ended(0, "the run is complete again")?;
@@ -312,43 +314,46 @@ impl Demo {
 
     fn next(&self) -> Result<(), Failure> {
         let title = self.paint("1", "Look at what there is now:");
-        print(&format!(
-            "\n{title}\n\n\
-             \x20   cd {}\n\
-             \x20   alias loop={}\n\
-             \x20   cat {PLAN} loop.kdl              what was asked, and how it is checked\n\
-             \x20   git log {BRANCH}                 a commit for each unit, with its trailers\n\
-             \x20   loop status                        where each unit and gate stands\n\
-             \x20   loop log search                    what happened to a unit, with the evidence\n\
-             \x20   loop exec {PLAN} --dry-run   what a run would do\n\n\
-             In a repository of yours, `loop init` writes a `loop.kdl` and an example plan.\n\
-             rm -r {} removes everything that the demo made.\n",
+        let mut text = format!(
+            "\n{title}\n\n    cd {}\n    alias loop={}\n",
             shell_word(self.repository.as_str()),
-            shell_word(&self.program.display().to_string()),
-            shell_word(self.dir.as_str()),
-        ))
+            shell_word(&self.program.display().to_string())
+        );
+        for (command, what) in [
+            ("cat notes.loop.kdl loop.kdl", "what was asked, and how it is checked"),
+            ("git log loop/notes", "a commit for each unit, with its trailers"),
+            ("loop status", "where each unit and gate stands"),
+            ("loop log search", "what happened to a unit, with the evidence"),
+            ("loop exec notes.loop.kdl --dry-run", "what a run would do"),
+        ] {
+            let _ = writeln!(text, "    {command:<36}{what}");
+        }
+        let _ = writeln!(
+            text,
+            "\nIn a repository of yours, `loop init` writes a `loop.kdl` and an example plan.\n\
+             To remove everything that the demo made: rm -r {}",
+            shell_word(self.dir.as_str())
+        );
+        print(&text)
     }
 
     // What is printed.
 
     /// A sentence before something happens.
     fn say(&self, sentence: &str) -> Result<(), Failure> {
-        let mut text = String::from("\n");
-        let mut column = 0;
+        let mut lines = vec![String::new()];
         for word in sentence.split_whitespace() {
-            let width = word.chars().count();
-            if column > 0 && column + 1 + width > self.style.width {
-                text.push('\n');
-                column = 0;
-            } else if column > 0 {
-                text.push(' ');
-                column += 1;
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => line.push_str(word),
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= self.style.width => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
             }
-            text.push_str(word);
-            column += width;
         }
-        text.push('\n');
-        print(&self.paint("1", &text))
+        let painted: Vec<String> = lines.iter().map(|line| self.paint("1", line)).collect();
+        print(&format!("\n{}\n", painted.join("\n")))
     }
 
     /// The command that a person would type.
@@ -392,11 +397,8 @@ impl Demo {
     /// A program in the scratch repository.
     fn program(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(&self.repository)
-            .stdin(Stdio::null())
-            .env("XDG_CACHE_HOME", &self.cache);
+        command.args(arguments).current_dir(&self.repository).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", &self.cache).env("TMPDIR", &self.cache);
         // Within a hook of git's, these name another repository.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_"))
         {

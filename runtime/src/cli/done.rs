@@ -82,7 +82,7 @@ pub(super) fn run(
     for path in &evidence {
         let bytes =
             std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
-        let blob = ground.store.put_salted(&bytes)?;
+        let blob = ground.store.put_salted(&crate::store::secrets::mask(&bytes).0)?;
         kept.push(Evidence {
             name: path.file_name().unwrap_or("evidence").to_owned(),
             blob,

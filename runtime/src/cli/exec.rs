@@ -11,7 +11,7 @@ use loop_compiler::graph::NodeKind;
 
 use super::ExecArgs;
 use super::follow::Follow;
-use super::load::{Loaded, load, state};
+use super::load::{Loaded, load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Options, Setup};
 use crate::fault::ExitCode;
@@ -109,20 +109,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 
 /// Judges every node without starting or writing anything. Behind a unit that would run, keys are not known yet.
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, base) = drive::ground(
-        loaded.graph,
-        loaded.repository,
-        store,
-        &state,
-        options.base.as_deref(),
-        pinned.as_ref(),
-    )?;
+    let (mut ground, state, base) = look(loaded, options.base.as_deref())?;
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
     let mut open = BTreeSet::new();

@@ -31,8 +31,11 @@ impl Follow {
 
     /// Removes what is still drawn.
     pub(crate) fn close(&self) {
-        for bar in self.bars.borrow().values() {
+        for bar in std::mem::take(&mut *self.bars.borrow_mut()).into_values() {
             bar.finish_and_clear();
+        }
+        if let Some(live) = &self.live {
+            let _ = live.clear();
         }
     }
 

@@ -10,6 +10,8 @@ use loopc::disk;
 use loopc::terminal::{Stream, terminal};
 
 use super::output::Failure;
+use crate::digest::Sha256;
+use crate::drive::{self, Ground};
 use crate::fault::ExitCode;
 use crate::state::State;
 use crate::workspace::Repository;
@@ -33,7 +35,21 @@ pub(crate) fn current_directory() -> Result<Utf8PathBuf, Failure> {
 
 /// The repository of the current directory.
 pub(crate) fn repository() -> Result<Repository, Failure> {
-    Ok(Repository::discover(&current_directory()?)?)
+    let mut repository = Repository::discover(&current_directory()?)?;
+    match std::env::var("LOOP_STATE_DIR") {
+        Ok(directory) if directory.starts_with('/') => {
+            // One directory may serve several repositories: the git directory's path tells them apart.
+            let own = Sha256::of(repository.git_common_dir().as_str().as_bytes()).to_string();
+            repository.keep_state_in(Utf8PathBuf::from(directory).join(&own[..16]));
+        }
+        Ok(directory) if !directory.is_empty() => {
+            return Err(Failure::usage(format!(
+                "LOOP_STATE_DIR is `{directory}`; it must be an absolute path"
+            )));
+        }
+        _ => {}
+    }
+    Ok(repository)
 }
 
 /// Compiles the plan that was named, or the only one there is. What is wrong with it is told here.
@@ -84,8 +100,15 @@ fn usage(error: disk::DiskError) -> Failure {
     Failure::usage(error.to_string())
 }
 
-/// The journal's state of a feature, read without a lock.
-pub(crate) fn state(repository: &Repository, feature: &str) -> Result<State, Failure> {
-    let contents = crate::journal::read(&repository.state_dir(), feature)?;
-    Ok(State::fold(contents.lines.iter().map(|line| &line.record)))
+/// Where a plan stands, for commands that only look: nothing is locked and nothing written. The text names the base.
+pub(crate) fn look(loaded: Loaded, base: Option<&str>) -> Result<(Ground, State, String), Failure> {
+    let contents = crate::journal::read(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
+    let state = State::fold(contents.lines.iter().map(|line| &line.record));
+    let store = drive::read_store(&loaded.repository);
+    // An open run of this very graph goes on from the commit that it is pinned to.
+    let open = state.open_run().filter(|run| run.started.graph == loaded.graph.digest);
+    let pinned = open.map(|run| run.started.head.clone());
+    let (ground, name) =
+        drive::ground(loaded.graph, loaded.repository, store, &state, base, pinned.as_ref())?;
+    Ok((ground, state, name))
 }

@@ -24,7 +24,7 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
         Some(plan) => vec![super::load::load(Some(plan))?.graph.feature.id],
         None => journal::features(&state_dir)?,
     };
-    let store = drive::open_store(&repository)?;
+    let store = drive::read_store(&repository);
     let mut text = String::new();
     let mut found = false;
     for feature in &features {
@@ -85,7 +85,8 @@ fn subject(event: &Event) -> Option<&str> {
 fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
     let record = &line.record;
     let mut say = |what: String| {
-        let _ = writeln!(text, "{:>5}  {}  {what}", record.seq, when(record.time_ms));
+        let what: Vec<String> = what.lines().map(harmless).collect();
+        let _ = writeln!(text, "{:>5}  {}  {}", record.seq, when(record.time_ms), what.join("\n         "));
     };
     match &record.event {
         Event::RunStarted(data) => say(format!(

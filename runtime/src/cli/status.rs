@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use loop_compiler::graph::NodeKind;
 use serde::Serialize;
 
-use super::load::{load, state};
+use super::load::{load, look};
 use super::output::{Failure, print, when};
 use crate::drive::{self, Decision, Ground};
 use crate::fault::ExitCode;
@@ -71,15 +71,9 @@ struct GateStatus {
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
-    let status = status(&mut ground, &state, &loaded.plan)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
+    let status = status(&mut ground, &state, &plan)?;
     let text = match json {
         true => serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default(),
         false => describe(&status),
@@ -223,7 +217,7 @@ fn describe(status: &Status) -> String {
     }
     if let Some(run) = &status.run {
         let end = match (run.open, &run.reason) {
-            (true, _) => "not ended".to_owned(),
+            (true, _) => "open; the same `loop exec` goes on with it".to_owned(),
             (false, reason) => reason.clone().unwrap_or_default(),
         };
         text.push_str(&format!("last run {} by {}: {end}\n", run.started, run.actor));
@@ -251,16 +245,18 @@ fn describe(status: &Status) -> String {
             }
         }
     }
-    if status.spent_micro_usd > 0 || status.spent_unknown_attempts > 0 {
-        text.push_str(&format!(
-            "\nspent ${}.{:04}",
-            status.spent_micro_usd / 1_000_000,
-            status.spent_micro_usd % 1_000_000 / 100
-        ));
-        if status.spent_unknown_attempts > 0 {
-            text.push_str(&format!(", and {} attempts of unknown cost", status.spent_unknown_attempts));
-        }
-        text.push('\n');
+    let known = (status.spent_micro_usd > 0).then(|| {
+        let micro = status.spent_micro_usd;
+        format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
+    });
+    let unknown = match status.spent_unknown_attempts {
+        0 => None,
+        1 => Some("1 attempt of unknown cost".to_owned()),
+        many => Some(format!("{many} attempts of unknown cost")),
+    };
+    let spent: Vec<String> = known.into_iter().chain(unknown).collect();
+    if !spent.is_empty() {
+        text.push_str(&format!("\nspent: {}\n", spent.join(", and ")));
     }
     text
 }

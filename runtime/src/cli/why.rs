@@ -7,11 +7,11 @@ use loop_compiler::graph::{KeyField, Keyed, NodeKind};
 use serde::Serialize;
 
 use super::exec::unknown;
-use super::load::{load, state};
+use super::load::{load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision, Ground, Options, differences};
 use crate::fault::ExitCode;
-use crate::state::State;
+use crate::state::{Ending, State};
 
 #[derive(Serialize)]
 struct Answer {
@@ -33,8 +33,6 @@ struct Change {
 
 pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
     let loaded = load(plan)?;
-    let state = state(&loaded.repository, &loaded.graph.feature.id)?;
-    let store = drive::open_store(&loaded.repository)?;
     let units: Vec<String> = loaded
         .graph
         .nodes
@@ -45,12 +43,7 @@ pub(super) fn run(unit: &str, plan: Option<&Utf8Path>, json: bool) -> Result<Exi
     if !units.iter().any(|known| known == unit) {
         return Err(unknown("unit", unit, units.iter().map(String::as_str)));
     }
-    let pinned = state
-        .open_run()
-        .filter(|run| run.started.graph == loaded.graph.digest)
-        .map(|run| run.started.head.clone());
-    let (mut ground, _) =
-        drive::ground(loaded.graph, loaded.repository, store, &state, None, pinned.as_ref())?;
+    let (mut ground, state, _) = look(loaded, None)?;
     let answer = answer(&mut ground, &state, unit)?;
     let text = match json {
         true => serde_json::to_string_pretty(&answer).map(|text| text + "\n").unwrap_or_default(),
@@ -154,11 +147,17 @@ fn recorded(ground: &Ground, state: &State, unit: &str) -> Option<Vec<KeyField>>
     Some(pairs.into_iter().map(|(name, value)| KeyField { name, value }).collect())
 }
 
+fn interrupted(state: &State, unit: &str) -> bool {
+    let last = state.unit(unit).and_then(|unit| unit.attempts().last());
+    last.is_some_and(|attempt| matches!(attempt.ending, None | Some(Ending::Lost { .. })))
+}
+
 /// Why a unit would run, in one line.
 pub(super) fn reason(ground: &Ground, state: &State, unit: &str, keyed: &Keyed) -> String {
     let Some(recorded) = recorded(ground, state, unit) else { return "it has not run yet".into() };
     let changes = differences(&recorded, &keyed.fields);
     match changes.as_slice() {
+        [] if interrupted(state, unit) => "its last attempt was interrupted".into(),
         [] => "the last attempt for this key did not pass".into(),
         [(field, ..)] => format!("{field} changed"),
         [(field, ..), rest @ ..] => format!("{field} and {} more changed", rest.len()),

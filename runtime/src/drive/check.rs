@@ -20,7 +20,6 @@ use crate::journal::Durability;
 use crate::patch::Tree;
 use crate::process::{End, Limits, Outcome, Shim, resolve_program};
 use crate::record::{Event, Evidence, ResultVerdict, Verdict, VerifyDone};
-use crate::sandbox::Profile;
 use crate::store::secrets;
 use crate::work::predicate::{Held, View, holds};
 use crate::work::verify::{Judged, excerpt, judge};
@@ -47,6 +46,10 @@ pub(super) struct Report {
     pub cancelled: bool,
     /// Everything was found by key; nothing ran.
     pub cached: bool,
+    /// Records that name where a verdict that was found really ran, for the append that uses it.
+    pub found: Vec<Event>,
+    /// The environment's fault: a program that is not there. It says nothing about the work.
+    pub missing: Option<String>,
     /// Number of things that were checked.
     pub checked: usize,
 }
@@ -137,6 +140,12 @@ impl Run {
             }
         };
         report.cached &= done.cached_from.is_some();
+        if done.cached_from.is_some() {
+            report.found.push(Event::VerifyDone(done.clone()));
+        }
+        if judged.as_ref().is_some_and(|judged| judged.environment) {
+            report.missing = judged.as_ref().map(|judged| format!("`{}` {}", done.verifier, judged.message));
+        }
         report.verdicts.push(ResultVerdict {
             verifier: done.verifier.clone(),
             key: done.key.clone(),
@@ -154,7 +163,11 @@ impl Run {
         let why = match (&judged, verify.expect_fail && done.verdict == Verdict::Passed) {
             (_, true) => "passed, and was expected to fail".to_owned(),
             (Some(judged), _) if !judged.message.is_empty() => judged.message.clone(),
-            _ => done.failures.join(", "),
+            // Found again: the words of the run that judged this tree are gone, its exit code is not.
+            _ => match done.exit {
+                Some(code) => format!("exited with {code}, as it did on the same tree before"),
+                None => "did not pass, as on the same tree before".to_owned(),
+            },
         };
         let ids = if done.failures.is_empty() { vec![why.clone()] } else { done.failures.clone() };
         report.failures.extend(ids.iter().map(|failure| format!("{}: {failure}", done.verifier)));
@@ -210,6 +223,7 @@ impl Run {
             output,
             cached_from: None,
             containment: self.places.detected().containment.as_str().to_owned(),
+            path: self.places.path(),
             duration_ms: outcome.duration.as_millis() as u64,
         };
         if outcome.end != End::Cancelled {
@@ -258,7 +272,7 @@ impl Run {
                 idle: definition.timeout.idle_ms.map(Duration::from_millis),
                 ..Limits::default()
             };
-            let profile = self.places.verifier_profile(&place);
+            let profile = self.places.with_program(self.places.verifier_profile(&place), &argv);
             let spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
             Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
         }
@@ -302,18 +316,28 @@ impl Run {
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
         self.run_prepare(&place, &worktree.prepare).await?;
+        for old in self.places.existing("prepared").into_iter().filter(|old| old != key) {
+            self.places.remove("prepared", &old);
+        }
         std::fs::write(&ready, b"").map_err(DriveError::io(format!("write {ready}")))?;
         Ok(place.worktree)
     }
 
-    /// Runs `prepare` unconfined: it alone may fetch and write.
+    /// Runs `prepare`: with the network, and in the sandbox all the same, as the tree may be an agent's.
     async fn run_prepare(&self, place: &Place, prepare: &[String]) -> Result<(), DriveError> {
         if prepare.is_empty() {
             return Ok(());
         }
         let env = self.places.environment(place, &[]);
         let limits = Limits { total: Some(DEFAULT_TOTAL), ..Limits::default() };
-        let spec = self.places.command(place, prepare, env, "/dev/null".into(), limits, Profile::none());
+        let spec = self.places.command(
+            place,
+            prepare,
+            env,
+            "/dev/null".into(),
+            limits,
+            self.places.prepare_profile(place),
+        );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await?;
         if outcome.end == End::Exited(0) || outcome.end == End::Cancelled {
             return Ok(());
@@ -342,7 +366,13 @@ impl Run {
             tools.push(Tool { command: vec![program.clone()], output: String::new(), binary });
         }
         let worktree = self.ground.borrow().graph.worktree.clone();
-        let prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
+        let mut prepare = (!worktree.prepare.is_empty()).then(|| worktree.prepare.join("\u{0}"));
+        if !worktree.share.is_empty() {
+            // What is shared was made from the base.
+            let base = tree_id(&self.ground.borrow().base_tree);
+            prepare =
+                Some(format!("{}\n{}\n{base}", prepare.unwrap_or_default(), worktree.share.join("\u{0}")));
+        }
         let inputs = VerifyKeyInputs {
             check,
             tree: tree.as_str(),
@@ -351,7 +381,8 @@ impl Run {
             env: definition.env.iter().map(|name| (name.clone(), self.places.variable(name))).collect(),
             tools,
             prepare,
-            network: false,
+            // Unconfined it cannot be taken away, and a verdict got with it is another one.
+            network: !self.places.detected().containment.is_confined(),
         };
         Ok(verify_key(&inputs).key)
     }
@@ -386,7 +417,7 @@ impl Run {
             env,
             "/dev/null".into(),
             limits,
-            self.places.verifier_profile(&place),
+            self.places.with_program(self.places.verifier_profile(&place), command),
         );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await;
         self.places.remove("checks", &place.nonce);

@@ -67,6 +67,10 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     if report.cancelled {
         return Ok(Checked { result: Err(Halt::Waiting) });
     }
+    if let Some(missing) = &report.missing {
+        run.progress.note(&Note::Halted { unit: &id, why: missing });
+        return Ok(Checked { result: Err(Halt::Environment) });
+    }
     if !report.passed() {
         run.progress.note(&Note::GateRed { gate: &node.gate, failing: &report.messages });
         return Ok(Checked { result: Err(Halt::RedGate) });
@@ -87,7 +91,7 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     if !node.policy.human_approval || approved {
         crash::point("gate.before-passed");
         run.append(
-            vec![Event::GatePassed { feature, gate: node.gate.clone(), head, closure }],
+            with(report.found, Event::GatePassed { feature, gate: node.gate.clone(), head, closure }),
             Durability::Synced,
         )?;
         crash::point("gate.after-passed");
@@ -108,13 +112,22 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
         let page_digest = run.ground.borrow().store.put(page.as_bytes())?;
         crash::point("gate.before-reached");
         run.append(
-            vec![Event::GateReached { feature, gate: node.gate.clone(), head, closure, page: page_digest }],
+            with(
+                report.found,
+                Event::GateReached { feature, gate: node.gate.clone(), head, closure, page: page_digest },
+            ),
             Durability::Synced,
         )?;
         crash::point("gate.after-reached");
     }
     run.progress.note(&Note::GateWaiting { gate: &node.gate, page: &page, plan: &run.plan });
     Ok(Checked { result: Err(Halt::Waiting) })
+}
+
+/// Events and the one that rests on them.
+fn with(mut events: Vec<Event>, last: Event) -> Vec<Event> {
+    events.push(last);
+    events
 }
 
 impl Run {

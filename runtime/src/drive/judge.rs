@@ -33,6 +33,8 @@ pub struct Ground {
     pub base_tree: Arc<Tree>,
     /// Head of the feature's branch (the base while the branch is new) and its tree.
     pub tip: ObjectId,
+    /// The branch exists; otherwise the first landing makes it.
+    pub branch_exists: bool,
     pub tip_tree: Tree,
     pub known: Known,
     /// Results that hold in this run, by node.
@@ -206,7 +208,20 @@ impl Ground {
         };
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
-                return Ok(run(Origin::Claim { output: output.clone() }));
+                let last = |left: &&OutputEntry| self.known.last_writer(&left.path) == Some(node.id.as_str());
+                let holds = |left: &OutputEntry| self.tip_tree.entry(&left.path) == left.entry.as_ref();
+                let changed: Vec<String> = output
+                    .iter()
+                    .filter(last)
+                    .filter(|left| !holds(left))
+                    .map(|left| left.path.clone())
+                    .collect();
+                if changed.is_empty() {
+                    return Ok(run(Origin::Claim { output }));
+                }
+                if changed.iter().all(|path| self.is_undone(&node.id, path)) {
+                    return Ok(Decision::Halt(Halt::Undone, undone_text(&node.id, &changed)));
+                }
             }
             if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
                 return Ok(run(origin));
@@ -248,13 +263,7 @@ impl Ground {
                 continue;
             }
             if changed.iter().all(|path| self.is_undone(&node.id, path)) {
-                let text = format!(
-                    "its commit was reverted: {} {} as before it\n  `loop exec --redo {}` runs it again; removing the unit from the plan accepts the revert",
-                    quoted_list(&changed),
-                    if changed.len() == 1 { "is" } else { "are" },
-                    node.id
-                );
-                return Ok(Some(Decision::Halt(Halt::Undone, text)));
+                return Ok(Some(Decision::Halt(Halt::Undone, undone_text(&node.id, &changed))));
             }
             return Ok(Some(Decision::Done(self.landed(result.clone(), changed)?)));
         }
@@ -308,6 +317,10 @@ impl Ground {
     ) -> Result<Option<Origin>, DriveError> {
         if let Some((attempt, digest)) = state.captured_unjudged(&node.id, &keyed.key) {
             let manifest: CapturedManifest = super::load(&self.store, &digest)?;
+            // Made on a tree that is another one by now: it cannot be used.
+            if !applies(start, &manifest.patch) {
+                return Ok(None);
+            }
             return Ok(Some(Origin::Captured {
                 attempt,
                 manifest,
@@ -455,6 +468,14 @@ fn manual_text(node: &Node) -> String {
     }
     text.push_str(&format!("\n  when it is done: `loop done {}`", node.id));
     text
+}
+
+fn undone_text(unit: &str, paths: &[String]) -> String {
+    format!(
+        "its commit was reverted: {} {} as before it\n  `loop exec --redo {unit}` runs it again; removing the unit from the plan accepts the revert",
+        quoted_list(paths),
+        if paths.len() == 1 { "is" } else { "are" },
+    )
 }
 
 pub(super) fn quoted_list(paths: &[String]) -> String {

@@ -71,7 +71,8 @@ impl Run {
             true => self.prepare(&result).ok(),
             false => None,
         };
-        let mut events = vec![accepted];
+        let mut events = verified.found;
+        events.push(accepted);
         events.extend(prepared.as_ref().map(|prepared| self.intent(&result, prepared)));
         crash::point("accept.before-append");
         self.append(events, Durability::Synced)?;
@@ -150,7 +151,7 @@ impl Run {
         let name = format!("refs/heads/{}", self.branch);
         let swapped = {
             let ground = self.ground.borrow();
-            let expected = ground.repository.branch(&self.branch)?.map(|_| prepared.parent.clone());
+            let expected = ground.branch_exists.then(|| prepared.parent.clone());
             crash::point("land.before-swap");
             let swapped = ground.repository.swap(
                 &name,
@@ -187,6 +188,7 @@ impl Run {
         )?;
         crash::point("land.after-landed");
         let mut ground = self.ground.borrow_mut();
+        ground.branch_exists = true;
         ground.tip = commit.clone();
         ground.tip_tree = prepared.tree;
         ground.known.landed(&unit, &result.digest, &commit);

@@ -420,12 +420,25 @@ pub fn selection(ground: &Ground, options: &Options) -> Vec<bool> {
     selected
 }
 
-/// The operating system's user, by name.
+/// The operating system's user: by the name that the environment gives, else by that of `/etc/passwd`.
 pub fn os_user(variable: &dyn Fn(&str) -> Option<String>) -> Actor {
-    let name =
+    let given =
         ["USER", "LOGNAME"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
-    let uid = || format!("uid {}", rustix::process::getuid().as_raw());
-    Actor { kind: "os-user".to_owned(), name: name.unwrap_or_else(uid) }
+    let uid = rustix::process::getuid().as_raw();
+    let name = given.or_else(|| {
+        let bytes = std::fs::read("/etc/passwd").ok()?;
+        passwd_name(&String::from_utf8_lossy(&bytes), uid)
+    });
+    Actor { kind: "os-user".to_owned(), name: name.unwrap_or_else(|| format!("uid {uid}")) }
+}
+
+/// The name of a user in the text of `/etc/passwd` (passwd(5)): the first entry with that id counts.
+fn passwd_name(passwd: &str, uid: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 /// A random id of 16 hex digits.
@@ -437,7 +450,25 @@ pub fn nonce() -> Result<String, DriveError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Store and state directory of a repository.
+/// The repository's store, created if it is not there.
 pub fn open_store(repository: &Repository) -> Result<Arc<Store>, DriveError> {
     Ok(Arc::new(Store::open(&repository.state_dir())?))
+}
+
+/// The repository's store for commands that only look: they leave no trace.
+pub fn read_store(repository: &Repository) -> Arc<Store> {
+    Arc::new(Store::at(&repository.state_dir()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_by_the_first_entry_with_the_id() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\nbroken\nada:x:1000:1000:Ada:/home/ada:/bin/sh\n";
+        assert_eq!(passwd_name(passwd, 0).as_deref(), Some("root"));
+        assert_eq!(passwd_name(passwd, 1000).as_deref(), Some("ada"));
+        assert_eq!(passwd_name(passwd, 1), None);
+    }
 }

@@ -44,8 +44,8 @@ impl Places {
     /// repository share its id and not their attempts; in it one for each feature, so that whoever holds the lock of
     /// the feature's branch knows that everything in it is of runs that are over.
     pub fn new(
-        repository: &Repository,
         feature: &str,
+        repository: &Repository,
         environment: BTreeMap<String, OsString>,
         detected: Detected,
     ) -> Result<Places, DriveError> {
@@ -61,8 +61,10 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(|| "/tmp".into());
-        let repository_dir = format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]);
-        let root = cache.join("loop").join(repository_dir).join(feature);
+        let root = cache
+            .join("loop")
+            .join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]))
+            .join(feature);
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
         Ok(Places { root, name, environment, toolchain, detected })
@@ -208,12 +210,40 @@ impl Places {
         self.common(Profile::verifier(&self.detected), place)
     }
 
+    /// Makes a program that is named by an absolute path visible: that file, and what it links to, alone. What is
+    /// found on PATH is there already.
+    pub fn with_program(&self, mut profile: Profile, argv: &[String]) -> Profile {
+        let Some(program) = argv.first().map(Utf8Path::new).filter(|program| program.is_absolute()) else {
+            return profile;
+        };
+        let real = program.canonicalize_utf8().ok();
+        for path in [Some(program.to_owned()), real].into_iter().flatten() {
+            // The system's directories are there as they are.
+            if path.is_file() && !["/usr", "/bin", "/sbin"].iter().any(|system| path.starts_with(system)) {
+                profile = profile.with(path, Access::Read, Role::Toolchain);
+            }
+        }
+        profile
+    }
+
     fn common(&self, profile: Profile, place: &Place) -> Profile {
         profile
             .with_all(self.toolchain.mounts.iter().cloned())
             .with(&place.worktree, Access::Write, Role::Worktree)
             .with(&place.home, Access::Write, Role::Home)
             .with(&place.out, Access::Write, Role::Exchange)
+    }
+
+    /// What `prepare` sees: the network, its worktree, and the package caches to fill. It may run scripts of the tree, so
+    /// it gets nothing else; the programs of a toolchain stay read-only.
+    pub fn prepare_profile(&self, place: &Place) -> Profile {
+        let mut profile = self.common(Profile::agent(&self.detected), place);
+        for mount in &mut profile.mounts {
+            if mount.role == Role::Toolchain && is_package_cache(&mount.path) {
+                mount.access = Access::Write;
+            }
+        }
+        profile
     }
 
     /// A command in the place's worktree.
@@ -237,6 +267,15 @@ impl Places {
             program: crate::process::ShimProgram::Current,
         }
     }
+}
+
+/// Directories of a toolchain that its package manager fills with downloads.
+fn is_package_cache(path: &Utf8Path) -> bool {
+    path.ends_with(".cargo/registry")
+        || path.ends_with(".cargo/git")
+        || path.ends_with("go/pkg")
+        || path.parent().is_some_and(|parent| parent.as_str().ends_with("cargo"))
+            && (path.ends_with("registry") || path.ends_with("git"))
 }
 
 /// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.

@@ -68,6 +68,7 @@ pub fn ground(
             "`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it"
         )));
     }
+    let branch_exists = head.is_some();
     let tip = head.unwrap_or(start);
     let base = pinned.cloned().unwrap_or_else(|| tip.clone());
     let feature = graph.feature.id.clone();
@@ -78,6 +79,7 @@ pub fn ground(
         tip_tree: repository.tree(&tip)?,
         base,
         tip,
+        branch_exists,
         known,
         settled: Default::default(),
         graph,

@@ -17,7 +17,9 @@ use crate::crash;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::{self, Durability, Journal};
-use crate::process::{Cancel, Left, ShimIdentity, end_left, wait_ended, wait_released};
+use crate::process::{
+    Cancel, Left, ShimIdentity, boot_id, end_left, host_name, process_start_time, wait_ended, wait_released,
+};
 use crate::record::Event;
 use crate::state::State;
 use crate::workspace::{Repository, Swap};
@@ -57,7 +59,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&repository, &feature, environment, detected)?;
+    let places = Places::new(&feature, &repository, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -152,6 +154,11 @@ pub(super) async fn open(
     })
 }
 
+/// Is the very process that was recorded still there, on this machine since this boot?
+fn is_alive(shim: &ShimIdentity) -> bool {
+    shim.host == host_name() && shim.boot == boot_id() && process_start_time(shim.pid) == Some(shim.start)
+}
+
 /// What the repository's other features spent: the project's budget is over all of them.
 fn spent_elsewhere(state_dir: &Utf8Path, feature: &str) -> Result<u64, DriveError> {
     let mut spent = 0;
@@ -202,17 +209,17 @@ async fn end_attempts(state: &State, places: &Places, feature: &str) -> Result<V
         let started = &attempt.started;
         let lock = places.lock_of("attempts", &started.attempt);
         let dir = places.dir_of("attempts", &started.attempt);
+        let mut left = wait_ended(&lock, &dir, WAIT).await?;
         let shim = ShimIdentity {
             pid: started.shim.pid,
             start: started.shim.start,
             boot: started.shim.boot.clone(),
             host: started.shim.host.clone(),
         };
-        let mut left = match lock.is_file() {
-            true => wait_ended(&lock, &dir, WAIT).await?,
-            // Started with another cache directory, or somebody emptied it: there is no lock to wait for.
-            false => Left::Locked,
-        };
+        // Without its lock file (another cache directory, say) only the recorded process can tell.
+        if left == Left::Nothing && !lock.exists() && is_alive(&shim) {
+            left = Left::Locked;
+        }
         if left == Left::Locked && end_left(&shim).await {
             left = wait_ended(&lock, &dir, WAIT).await?;
         }
@@ -257,7 +264,8 @@ fn settle_intents(
     for intent in state.open_intents() {
         let mut tip = repository.branch(branch)?;
         // The branch is where the intent found it, or was about to be made.
-        let untouched = tip.is_none() || tip.as_ref() == Some(&intent.parent);
+        let made_before = !state.landings().is_empty();
+        let untouched = (tip.is_none() && !made_before) || tip.as_ref() == Some(&intent.parent);
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {
             let log = format!("loop: land {}", intent.unit);

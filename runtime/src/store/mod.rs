@@ -85,6 +85,11 @@ impl Store {
         Ok(Store { root, pending: Mutex::default(), shards: Mutex::default() })
     }
 
+    /// The store below the state directory, for reading: nothing is created, and there may be nothing there.
+    pub fn at(state_dir: &Utf8Path) -> Store {
+        Store { root: state_dir.join("cas"), pending: Mutex::default(), shards: Mutex::default() }
+    }
+
     /// Where the blob is or would be.
     pub fn path(&self, digest: &Sha256) -> Utf8PathBuf {
         let hex = digest.to_string();

@@ -66,6 +66,19 @@ fn shapes() -> &'static Regex {
     })
 }
 
+/// A program's words as a record may hold them: without well-known secrets, on few lines, short. Records cannot be
+/// erased.
+pub fn recordable(text: &str) -> String {
+    let (masked, _) = mask(text.as_bytes());
+    let text = String::from_utf8_lossy(&masked);
+    let harmless = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
+    let mut short: String = harmless.take(600).collect();
+    if short.chars().count() == 600 {
+        short.push('…');
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

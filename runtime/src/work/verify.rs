@@ -18,6 +18,8 @@ pub struct Judged {
     pub signal: Option<i32>,
     /// One line for people; empty if it passed.
     pub message: String,
+    /// Not judged for want of something outside: another attempt at the work would not help.
+    pub environment: bool,
 }
 
 /// Judges an ended check. A timeout, a signal or a program that is not there is no verdict on the work: it is
@@ -29,6 +31,7 @@ pub fn judge(check: &Check, outcome: &Outcome) -> Judged {
         exit: None,
         signal,
         message,
+        environment: matches!(outcome.end, End::NotFound(_) | End::ShimLost),
     };
     let code = match &outcome.end {
         End::Exited(code) => *code,
@@ -58,7 +61,7 @@ pub fn judge(check: &Check, outcome: &Outcome) -> Judged {
         }
     }
     let verdict = if failures.is_empty() { Verdict::Passed } else { Verdict::Failed };
-    Judged { verdict, failures, exit: Some(code), signal: None, message }
+    Judged { verdict, failures, exit: Some(code), signal: None, message, environment: false }
 }
 
 /// The part of a program's output that is kept for people and for the next attempt: its beginning and its end.

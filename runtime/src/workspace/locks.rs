@@ -27,7 +27,7 @@ pub(super) struct Exclusive {
 
 impl Repository {
     pub(super) fn exclusive(&self) -> Result<Exclusive, WorkspaceError> {
-        let state = self.state_dir();
+        let state = self.own_dir();
         fs::create_dir_all(&state).map_err(WorkspaceError::io("make", state.as_str()))?;
         let path = state.join("writing");
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);

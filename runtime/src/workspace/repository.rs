@@ -18,6 +18,8 @@ pub struct Repository {
     pub(super) git: git2::Repository,
     root: Utf8PathBuf,
     common: Utf8PathBuf,
+    /// Instead of `loop/` in the git directory.
+    state: Option<Utf8PathBuf>,
 }
 
 /// A name and an e-mail address for a commit; neither holds `<`, `>`, a newline or NUL.
@@ -90,7 +92,7 @@ impl Repository {
             Some(root) if !git.is_bare() => utf8(root.to_owned())?,
             _ => return Err(WorkspaceError::Bare { path: git_dir }),
         };
-        Ok(Repository { git, root: strip_slash(root), common })
+        Ok(Repository { git, root: strip_slash(root), common, state: None })
     }
 
     /// The checkout's top directory.
@@ -106,6 +108,16 @@ impl Repository {
     /// Where this program's state lies: in the git directory, so that `git clean` cannot delete it and all
     /// worktrees share it. It need not exist yet.
     pub fn state_dir(&self) -> Utf8PathBuf {
+        self.state.clone().unwrap_or_else(|| self.own_dir())
+    }
+
+    /// Keeps the state elsewhere: for a repository on a network file system, where locks cannot be trusted.
+    pub fn keep_state_in(&mut self, directory: Utf8PathBuf) {
+        self.state = Some(directory);
+    }
+
+    /// Our directory in the git directory: what must lie on one file system with refs and objects.
+    pub(super) fn own_dir(&self) -> Utf8PathBuf {
         self.common.join("loop")
     }
 
@@ -142,7 +154,7 @@ impl Repository {
     /// checked-out history. A shallow clone has another one, until it is made whole; a repository without
     /// commits has none.
     pub fn identity(&self) -> Result<Option<String>, WorkspaceError> {
-        let known = self.state_dir().join("repository");
+        let known = self.own_dir().join("repository");
         if let Ok(text) = fs::read_to_string(&known)
             && let text = text.trim()
             && to_oid(&ObjectId(text.to_owned())).is_ok()
@@ -157,7 +169,7 @@ impl Repository {
                 Err(_) => break,
             }
         }
-        if !self.git.is_shallow() && self.state_dir().exists() {
+        if !self.git.is_shallow() && self.own_dir().exists() {
             // Only a shortcut for long histories: it may fail.
             fs::write(&known, format!("{at}\n")).ok();
         }

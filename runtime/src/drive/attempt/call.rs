@@ -23,7 +23,7 @@ use crate::record::{
     AttemptCaptured, AttemptStarted, CapturedManifest, Event, Exit, FailureClass, RECORD_VERSION, ShimId,
 };
 use crate::sandbox::{Access, Role};
-use crate::store::secrets;
+use crate::store::secrets::{self, recordable};
 use crate::work::agent::{self, REPORT_LIMIT};
 use crate::work::prompt::{self, Context, Failure};
 use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
@@ -61,6 +61,12 @@ impl Unit<'_> {
         }
         crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
+        // Interrupted meanwhile: nothing was started, so nothing is charged.
+        if run.cancel.is_cancelled() {
+            run.reserved.set(run.reserved.get() - reserved);
+            run.places.remove("attempts", &id);
+            return Ok(None);
+        }
         let text = self.prompt(failure)?;
         let prompt_file = place.dir.join("prompt");
         std::fs::write(&prompt_file, &text).map_err(DriveError::io(format!("write {prompt_file}")))?;
@@ -116,18 +122,19 @@ impl Unit<'_> {
             }
         };
         crash::point("attempt.after-end");
-        if outcome.end == End::Cancelled {
-            self.lost(&id, reserved)?;
-            run.places.remove("attempts", &id);
-            return Ok(None);
-        }
         self.detect_tampering(&id, &before, confined)?;
+        // Whatever ended it: as long as something of it lives the attempt stays open, and its place stays.
         if !outcome.tree_empty {
             let message = format!(
                 "something that the agent of unit `{}` started could not be ended; its worktree is {}",
                 self.node.id, place.worktree
             );
             return Err(DriveError::refused(ExitCode::Environment, message));
+        }
+        if outcome.end == End::Cancelled {
+            self.lost(&id, reserved)?;
+            run.places.remove("attempts", &id);
+            return Ok(None);
         }
         self.captured(&place, &id, number, &outcome, &report_file).map(Some)
     }
@@ -166,7 +173,8 @@ impl Unit<'_> {
             ..Limits::default()
         };
         let ground = run.ground.borrow();
-        let mut profile = run.places.agent_profile(place, &ground.repository)?;
+        let profile = run.places.agent_profile(place, &ground.repository)?;
+        let mut profile = run.places.with_program(profile, &invocation.argv);
         if self.agent.via == Via::Claude
             && let Some(program) = invocation
                 .argv
@@ -331,10 +339,10 @@ impl Unit<'_> {
             _ => (None, None),
         };
         let (failure, message) = match said.failure {
-            Some((class, message)) => (Some(class), Some(message)),
+            Some((class, message)) => (Some(class), Some(recordable(&message))),
             None => (None, None),
         };
-        let exit = Exit { code, signal, failure, message, blocked: said.blocked };
+        let exit = Exit { code, signal, failure, message, blocked: said.blocked.as_deref().map(recordable) };
         let event = Event::AttemptCaptured(AttemptCaptured {
             feature: run.feature(),
             unit: self.node.id.clone(),

@@ -43,6 +43,8 @@ pub(crate) struct Verified {
     pub manifest: Sha256,
     pub attempt: Option<String>,
     pub micro_usd: Option<u64>,
+    /// Records of verdicts that were found by key, appended with the acceptance that rests on them.
+    pub found: Vec<Event>,
 }
 
 /// What one attempt came to.
@@ -127,7 +129,7 @@ impl Unit<'_> {
         let of = self.node.policy.attempts.max(1);
         let mut failure = self.last_failure()?;
         // `--redo` gives a unit its attempts anew; otherwise those of earlier runs count.
-        let mut last_class = FailureClass::VerifyFailed;
+        let mut last_class = self.last_class();
         let mut used = match self.run.options.redo.contains(&self.node.id) {
             true => 0,
             false => self.counted_failures(),
@@ -172,6 +174,14 @@ impl Unit<'_> {
             .failures(&self.work.keyed.key)
             .filter(|failed| failed.counted && failed.policy == self.work.policy);
         counted.count() as u32
+    }
+
+    /// The class of the newest failure for this key.
+    fn last_class(&self) -> FailureClass {
+        let state = self.run.state.borrow();
+        let newest =
+            state.unit(&self.node.id).and_then(|unit| unit.failures(&self.work.keyed.key).next_back());
+        newest.map_or(FailureClass::VerifyFailed, |failed| failed.class)
     }
 
     /// Evidence of the newest failure for this key, also of an earlier run.

@@ -15,7 +15,7 @@ use super::super::judge::{outside, quoted_list};
 use super::super::progress::Note;
 use super::{EXCERPT, Ended, Left, Tried, Unit, Verified, fields_json};
 use crate::journal::Durability;
-use crate::patch::{Patch, Tree};
+use crate::patch::{Patch, Tree, TreeFile};
 use crate::record::{
     AttemptFailed, CapturedManifest, Event, Evidence, FailureClass, OutputEntry, RECORD_VERSION,
     ResultObject, ResultVerdict, Signature,
@@ -120,9 +120,14 @@ impl Unit<'_> {
         if let Some(ended) = self.stop_after(left, &tree).await? {
             return Ok(ended);
         }
-        let report = self.check(&tree).await?;
+        let report = self.check(&self.work.start, &tree).await?;
         if report.cancelled {
             return Ok(Tried::Halted(Halt::Waiting));
+        }
+        // The patch stays captured: it is judged when the program is there, and no agent is paid for that.
+        if let Some(missing) = &report.missing {
+            self.run.progress.note(&Note::Halted { unit: &self.node.id, why: missing });
+            return Ok(Tried::Halted(Halt::Environment));
         }
         if !report.passed() {
             let ids = report.failures.clone();
@@ -136,7 +141,7 @@ impl Unit<'_> {
             left.usage.micro_usd,
             None,
         )?;
-        Ok(Tried::Passed(Box::new(verified)))
+        Ok(Tried::Passed(Box::new(Verified { found: report.found, ..verified })))
     }
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
@@ -150,10 +155,10 @@ impl Unit<'_> {
     }
 
     /// Criteria, verifiers, and that what the unit creates is there.
-    async fn check(&self, tree: &Tree) -> Result<Report, DriveError> {
+    async fn check(&self, start: &Tree, tree: &Tree) -> Result<Report, DriveError> {
         let subject = Subject {
             id: &self.node.id,
-            start: &self.work.start,
+            start,
             tree,
             criteria: &self.node.ask.criteria,
             verify: &self.node.policy.verify,
@@ -227,8 +232,22 @@ impl Unit<'_> {
             unit: &self.node.id,
             why: "a commit on the branch claims to be its result",
         });
-        let tip = self.run.ground.borrow().tip_tree.clone();
-        let report = self.check(&tip).await?;
+        let (start, tip) = {
+            let ground = self.run.ground.borrow();
+            let mut start = ground.tip_tree.clone();
+            // What stood there before: predicates about changes are judged against it.
+            for left in output {
+                let path = left.path.clone().into_bytes();
+                match ground.known.before(&self.node.id, &left.path).flatten() {
+                    Some(entry) => {
+                        drop(start.files.insert(path, TreeFile { entry: entry.clone(), content: None }))
+                    }
+                    None => drop(start.files.remove(&path)),
+                }
+            }
+            (start, ground.tip_tree.clone())
+        };
+        let report = self.check(&start, &tip).await?;
         if !report.passed() {
             return Ok(None);
         }
@@ -270,7 +289,7 @@ impl Unit<'_> {
         };
         let digest = ground.store.put_pending(&jcs(&object)?)?;
         let manifest = ground.store.put_pending(&fields_json(&self.work.keyed.fields)?)?;
-        Ok(Verified { object, digest, manifest, attempt, micro_usd })
+        Ok(Verified { object, digest, manifest, attempt, micro_usd, found: Vec::new() })
     }
 
     fn fail_with(
