@@ -433,8 +433,12 @@ fn a_blocked_unit_holds_back_what_needs_it_and_nothing_else() {
         unit two { goal "Works."; creates "two.txt"; accept "made" by=check; }
         unit three { needs two; goal "Works."; creates "three.txt"; accept "made" by=check; }"#;
     for jobs in ["1", "3"] {
-        let scripts =
-            [("one", "exit 1\n"), ("rest", "exit 1\n"), ("two", "echo 2 > two.txt\n"), ("three", "cp two.txt three.txt\n")];
+        let scripts = [
+            ("one", "exit 1\n"),
+            ("rest", "exit 1\n"),
+            ("two", "echo 2 > two.txt\n"),
+            ("three", "cp two.txt three.txt\n"),
+        ];
         let repo = Repo::counted("off", body, &scripts);
         repo.exec(&["--jobs", jobs]).expect(4);
         assert_eq!(repo.landed(BRANCH), ["two", "three"], "finished work lands behind a blocked unit");
