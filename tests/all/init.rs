@@ -122,7 +122,7 @@ const CLAUDE: &str = r##"#!/bin/sh
 case $(cat) in *'newcomer'*) ;; *) exit 9 ;; esac
 printf '# x\n\n## src\n\nThe code.\n' > OVERVIEW.md
 printf '%s\n' '{"type":"system","subtype":"init","session_id":"s","model":"m"}'
-printf '%s\n' '{"type":"result","subtype":"success","is_error":false,"total_cost_usd":0.01,"usage":{"input_tokens":1,"output_tokens":1},"result":"done"}'
+printf '%s\n' '{"type":"result","subtype":"success","is_error":false,"total_cost_usd":0.01,"usage":{"input_tokens":1,"output_tokens":1},"result":"It is done."}'
 "##;
 
 fn rust() -> Repo {
@@ -146,6 +146,8 @@ fn the_example_really_runs_with_cargo_and_claude() {
     assert!(repo.git(&["show", "loop/example:OVERVIEW.md"]).starts_with("# x"));
     repo.run_loop(&["exec", "example.loop.kdl"]).expect(0);
     assert_eq!(repo.journal().dispatched(), ["overview"], "the second run is free");
+    let log = repo.run_loop(&["log", "overview"]).expect(0);
+    assert!(log.stdout.contains("its last words: It is done."), "{}", log.stdout);
 }
 
 #[test]

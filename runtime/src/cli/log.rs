@@ -192,12 +192,18 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
     }
 }
 
-/// The end of what the agent said, if that is a line for people; a stream of JSON is not.
+/// The end of what the agent said: the result that a stream of JSON names, or the last line.
 fn last_words(data: &crate::record::AttemptCaptured, store: &Store) -> Option<String> {
     let bytes = store.get_salted(&data.transcript).ok()?;
     let said = String::from_utf8_lossy(&bytes);
     let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    (!line.starts_with('{')).then(|| harmless(line).chars().take(200).collect())
+    let words = match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(serde_json::Value::Object(event)) => {
+            event.get("result")?.as_str()?.trim().lines().last()?.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    Some(harmless(&words).chars().take(200).collect())
 }
 
 /// The class as the journal writes it.

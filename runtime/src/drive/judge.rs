@@ -219,7 +219,10 @@ impl Ground {
                 if !changed.is_empty() && changed.iter().all(|path| self.is_undone(&node.id, path)) {
                     return Ok(undone(&node.id, "its commit was reverted", &changed));
                 }
-                return Ok(run(Origin::Claim { output }));
+                let scope = Scope::of(node);
+                if output.iter().all(|left| scope.allows(&left.path)) {
+                    return Ok(run(Origin::Claim { output }));
+                }
             }
             if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
                 return Ok(run(origin));

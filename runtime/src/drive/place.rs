@@ -234,12 +234,13 @@ impl Places {
             .with(&place.out, Access::Write, Role::Exchange)
     }
 
-    /// What `prepare` sees: the network, its worktree, and the package caches to fill. It may run scripts of the tree, so
-    /// it gets nothing else; the programs of a toolchain stay read-only.
-    pub fn prepare_profile(&self, place: &Place) -> Profile {
+    /// What `prepare` sees: the network, its worktree, and the caches of the package manager that it is, to fill. It
+    /// may run scripts of a tree that an agent wrote (`npm ci` does), so it gets nothing else: no other tool's cache,
+    /// and the programs of a toolchain stay read-only.
+    pub fn prepare_profile(&self, place: &Place, program: &str) -> Profile {
         let mut profile = self.common(Profile::agent(&self.detected), place);
         for mount in &mut profile.mounts {
-            if mount.role == Role::Toolchain && is_package_cache(&mount.path) {
+            if mount.role == Role::Toolchain && is_package_cache(&mount.path, program) {
                 mount.access = Access::Write;
             }
         }
@@ -269,13 +270,16 @@ impl Places {
     }
 }
 
-/// Directories of a toolchain that its package manager fills with downloads.
-fn is_package_cache(path: &Utf8Path) -> bool {
-    path.ends_with(".cargo/registry")
-        || path.ends_with(".cargo/git")
-        || path.ends_with("go/pkg")
-        || path.parent().is_some_and(|parent| parent.as_str().ends_with("cargo"))
-            && (path.ends_with("registry") || path.ends_with("git"))
+/// Is it a directory that the package manager `program` fills with downloads, and runs nothing of while it does?
+fn is_package_cache(path: &Utf8Path, program: &str) -> bool {
+    match program {
+        "cargo" => {
+            path.parent().is_some_and(|home| home.join("bin").is_dir())
+                && (path.ends_with("registry") || path.ends_with("git"))
+        }
+        "go" => path.ends_with("pkg"),
+        _ => false,
+    }
 }
 
 /// Places must not lie in the checkout, where they would be untracked files and where tools look upwards, nor in the

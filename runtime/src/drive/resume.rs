@@ -268,7 +268,8 @@ fn settle_intents(
     for intent in state.open_intents() {
         let mut tip = repository.branch(branch)?;
         // The branch is where the intent found it, or was about to be made.
-        let made_before = !state.landings().is_empty();
+        let open = state.open_run().map_or(0, |run| run.seq);
+        let made_before = state.landings().last().is_some_and(|landing| landing.seq > open);
         let untouched = (tip.is_none() && !made_before) || tip.as_ref() == Some(&intent.parent);
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {

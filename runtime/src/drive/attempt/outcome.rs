@@ -242,6 +242,10 @@ impl Unit<'_> {
         if report.cancelled {
             return Ok(Some(Ended::Halted(Halt::Waiting)));
         }
+        if let Some(missing) = &report.missing {
+            self.run.progress.note(&Note::Halted { unit: &self.node.id, why: missing });
+            return Ok(Some(Ended::Halted(Halt::Environment)));
+        }
         if !report.passed() {
             return Ok(None);
         }
