@@ -319,3 +319,24 @@ fn a_run_in_a_linked_worktree_leaves_both_checkouts_alone() {
         assert_eq!(repo.landed_file("out.txt").as_deref(), Some("made\n"));
     });
 }
+
+#[test]
+fn a_directory_on_path_around_the_repository_shows_no_state() {
+    if loop_tests::lane(loop_tests::Lane::Bubblewrap, "rules_attack::a_directory_on_path").is_none() {
+        return;
+    }
+    // `bin` beside the repository stands for the directory that both are in.
+    let mut repo = Repo::counted("bwrap", ONE, &[]);
+    let bin = repo.outside().join("bin");
+    repo.add_path(bin);
+    let root = repo.root();
+    repo.script(
+        "one",
+        &format!("user='{}'\n{{ ls -A \"$user/.git/loop\"; echo made; }} > out.txt\ntouch \"$user/evil\"\nexit 0\n", root.display()),
+    );
+    repo.commit("A curious agent");
+    let before = repo.snapshot();
+    repo.exec(&[]).expect(0);
+    before.assert_same(&repo.snapshot());
+    assert_eq!(repo.landed_file("out.txt").as_deref(), Some("made\n"));
+}

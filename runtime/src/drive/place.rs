@@ -25,6 +25,8 @@ pub struct Places {
     /// The name of the worktree's directory: the same as the user's, as some tools take it for the project's name.
     name: String,
     environment: BTreeMap<String, OsString>,
+    /// What nobody may see: journal and store.
+    state: Utf8PathBuf,
     /// Where compilers and interpreters are, found once.
     toolchain: Toolchain,
     detected: Detected,
@@ -67,7 +69,8 @@ impl Places {
         refuse_inside(repository, &root)?;
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
-        Ok(Places { root, name, environment, toolchain, detected })
+        let state = repository.state_dir();
+        Ok(Places { root, name, environment, state, toolchain, detected })
     }
 
     pub fn detected(&self) -> &Detected {
@@ -227,11 +230,16 @@ impl Places {
     }
 
     fn common(&self, profile: Profile, place: &Place) -> Profile {
-        profile
+        let profile = profile
             .with_all(self.toolchain.mounts.iter().cloned())
             .with(&place.worktree, Access::Write, Role::Worktree)
             .with(&place.home, Access::Write, Role::Home)
-            .with(&place.out, Access::Write, Role::Exchange)
+            .with(&place.out, Access::Write, Role::Exchange);
+        // An entry of PATH may stand for a directory that the repository lies in.
+        match profile.mounts.iter().any(|mount| self.state.starts_with(&mount.path)) {
+            true => profile.with(&self.state, Access::Hidden, Role::Secret),
+            false => profile,
+        }
     }
 
     /// What `prepare` sees: the network, its worktree, and the caches of the package manager that it is, to fill. It
