@@ -325,11 +325,11 @@ fn a_directory_on_path_around_the_repository_shows_no_state() {
     if loop_tests::lane(loop_tests::Lane::Bubblewrap, "rules_attack::a_directory_on_path").is_none() {
         return;
     }
-    // `bin` beside the repository stands for the directory that both are in.
+    // The repository's own `bin` on PATH stands for the directory that it is in.
     let mut repo = Repo::counted("bwrap", ONE, &[]);
-    let bin = repo.outside().join("bin");
-    repo.add_path(bin);
     let root = repo.root();
+    repo.write_executable("bin/tool", "#!/bin/sh\n");
+    repo.add_path(root.join("bin"));
     repo.script(
         "one",
         &format!("user='{}'\n{{ ls -A \"$user/.git/loop\"; echo made; }} > out.txt\ntouch \"$user/evil\"\nexit 0\n", root.display()),
