@@ -122,6 +122,8 @@ pub struct Schedule {
     /// Queued nodes by canonical rank.
     queue: BTreeSet<(u32, Index)>,
     rank: Vec<u32>,
+    /// Something before it was accepted and could not land: what was made on top of it must not land either.
+    cut_off: Vec<bool>,
     /// Everything in `shape.canonical` before this has been settled, or was skipped for good.
     land_from: usize,
     jobs: usize,
@@ -154,6 +156,7 @@ impl Schedule {
             unmet,
             queue: BTreeSet::new(),
             rank,
+            cut_off: vec![false; count],
             land_from: 0,
             jobs: jobs.max(1),
             running: 0,
@@ -186,6 +189,9 @@ impl Schedule {
                 match judgement {
                     Judgement::Done => self.settle(node, &mut actions),
                     Judgement::Accepted => self.accept(node, &mut actions),
+                    Judgement::Run if self.cut_off[node as usize] => {
+                        self.stages[node as usize] = Stage::Unknown;
+                    }
                     Judgement::Run => {
                         self.stages[node as usize] = Stage::Queued;
                         self.queue.insert((self.rank[node as usize], node));
@@ -203,7 +209,10 @@ impl Schedule {
             }
             Event::Halted(node, halt) => {
                 match self.stages[node as usize] {
-                    Stage::Landing => self.landing = false,
+                    Stage::Landing => {
+                        self.landing = false;
+                        self.cut_off_behind(node);
+                    }
                     Stage::Judging => self.judging -= 1,
                     _ => self.running -= 1,
                 }
@@ -256,7 +265,7 @@ impl Schedule {
 
     fn begin(&mut self, node: Index, actions: &mut Vec<Action>) {
         let shape = &self.shape.nodes[node as usize];
-        if !shape.selected || self.stages[node as usize] != Stage::Unknown {
+        if !shape.selected || self.cut_off[node as usize] || self.stages[node as usize] != Stage::Unknown {
             return;
         }
         match shape.kind {
@@ -274,8 +283,33 @@ impl Schedule {
     }
 
     fn accept(&mut self, node: Index, actions: &mut Vec<Action>) {
+        if self.cut_off[node as usize] {
+            self.stages[node as usize] = Stage::Halted(Halt::Failed);
+            return;
+        }
         self.stages[node as usize] = Stage::Accepted;
         self.tell(node, actions, |kind| kind != Kind::Gate);
+    }
+
+    /// Takes everything behind a unit out of the run that could not land.
+    fn cut_off_behind(&mut self, node: Index) {
+        let mut open = vec![node];
+        while let Some(at) = open.pop() {
+            for next in &self.successors[at as usize] {
+                if std::mem::replace(&mut self.cut_off[*next as usize], true) {
+                    continue;
+                }
+                match self.stages[*next as usize] {
+                    Stage::Accepted => self.stages[*next as usize] = Stage::Halted(Halt::Failed),
+                    Stage::Queued => {
+                        self.queue.remove(&(self.rank[*next as usize], *next));
+                        self.stages[*next as usize] = Stage::Unknown;
+                    }
+                    _ => {}
+                }
+                open.push(*next);
+            }
+        }
     }
 
     fn settle_accepted(&mut self, node: Index, actions: &mut Vec<Action>) {
@@ -515,6 +549,26 @@ mod tests {
         let found = explore(&shape, 2, &BTreeMap::from([(1, Halt::Waiting)]));
         assert_eq!(found.runs, BTreeSet::from([vec![0]]));
         assert_eq!(found.landings, BTreeSet::from([vec![0]]));
+    }
+
+    #[test]
+    fn what_stands_on_a_unit_that_could_not_land_does_not_land() {
+        // 0 <- 1 <- 2; 3 stands alone.
+        let shape = shape(&[(0, 1), (1, 2)], &[Kind::Work; 4]);
+        let mut schedule = Schedule::new(shape, 4);
+        schedule.start();
+        schedule.on(Event::Judged(0, Judgement::Run));
+        schedule.on(Event::Judged(3, Judgement::Run));
+        assert_eq!(schedule.on(Event::Accepted { node: 3, lands: true }), []);
+        let next = schedule.on(Event::Accepted { node: 0, lands: true });
+        assert_eq!(next, [Action::Judge(1), Action::Land(0)]);
+        schedule.on(Event::Judged(1, Judgement::Run));
+        schedule.on(Event::Halted(0, Halt::Failed));
+        let next = schedule.on(Event::Accepted { node: 1, lands: true });
+        assert_eq!(next, [Action::Land(3)]);
+        assert_eq!(schedule.on(Event::Landed(3)), [Action::End]);
+        let halted: Vec<Index> = schedule.halted().map(|(node, _)| node).collect();
+        assert_eq!(halted, [0, 1]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod model_server;
 mod process;
 mod readme;
 mod real_crate;
+mod review;
 mod rules_agent;
 mod rules_attack;
 mod rules_cache;

@@ -2,7 +2,7 @@
 //!
 //! Does not know what a good README is.
 
-use loop_tests::{Repo, workspace_root};
+use loop_tests::{BRANCH, PLAN, Repo, creates, workspace_root};
 
 fn readme() -> String {
     std::fs::read_to_string(workspace_root().join("README.md")).expect("the README is readable")
@@ -65,12 +65,29 @@ fn the_commands_of_the_readme_exist() {
         let words: Vec<&str> =
             command.split(' ').take_while(|word| !word.contains(|c: char| c.is_ascii_uppercase())).collect();
         let arguments = [words.get(1..).unwrap_or_default(), &["--help"]].concat();
-        match words[0] {
-            "loop" => repo.run_loop(&arguments).expect(0),
-            "loopc" => repo.run_loopc(&arguments).expect(0),
+        match words.first() {
+            Some(&"loop") => repo.run_loop(&arguments).expect(0),
+            Some(&"loopc") => repo.run_loopc(&arguments).expect(0),
             _ => continue,
         };
         seen += 1;
     }
     assert!(seen >= 14, "the table of commands was found: {seen}");
+}
+
+#[test]
+fn the_readme_says_how_to_remove_everything() {
+    let text = readme();
+    let at = text.find("this removes all of it").expect("the README says how");
+    let body = r#"unit one { goal "Make one."; creates "out.txt"; accept "it is checked" by=check; }"#;
+    let repo = Repo::scripted(body, &[("one", &creates("out.txt", "one"))]);
+    let before = repo.git(&["for-each-ref"]);
+    repo.run_loop(&["exec", PLAN]).expect(0);
+    assert!(repo.exists(".git/loop") && repo.outside().join("cache/loop").exists());
+    assert_eq!(repo.git(&["branch", "--list", BRANCH, "--format=%(refname:short)"]), BRANCH);
+    let removed = repo.command("sh").args(["-euc", block(&text[at..], "sh")]).status().expect("a shell runs");
+    assert!(removed.success());
+    assert!(!repo.exists(".git/loop") && !repo.outside().join("cache/loop").exists());
+    assert_eq!(repo.git(&["for-each-ref"]), before);
+    repo.git(&["fsck", "--strict"]);
 }

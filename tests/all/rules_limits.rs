@@ -218,3 +218,72 @@ fn two_features_run_at_once_in_one_repository() {
     assert_eq!(repo.git(&["rev-parse", BRANCH, "loop/other"]).lines().count(), 2);
     repo.run_loop(&["audit", "verify"]).expect(0);
 }
+
+#[test]
+fn what_a_stream_says_of_its_failure_is_believed_over_its_exit_code() {
+    // Recorded streams, all with exit code 0: (stream, exit of the run, class, attempts that count).
+    let cases = [
+        ("rate-limited.jsonl", 5, "rate-limited"),
+        ("auth.jsonl", 6, "auth"),
+        ("nothing", 4, "agent-exit"),
+        ("half", 4, "agent-exit"),
+    ];
+    for (stream, code, class) in cases {
+        let repo = paid("", "");
+        let text = match stream {
+            "nothing" => String::new(),
+            "half" => "{\"type\":\"system\",\"subtype\":\"init\"}\n{\"type\":\"result\",\"is_err".to_owned(),
+            name => {
+                std::fs::read_to_string(loop_tests::fixture("claude-streams").join(name)).expect("recorded")
+            }
+        };
+        repo.write("agents/stream.jsonl", text);
+        let stand_in = format!(
+            "{}cat agents/stream.jsonl\n",
+            CLAUDE.split("echo '{\"type\"").next().expect("a beginning")
+        );
+        repo.write("agents/claude.sh", stand_in);
+        repo.commit("A stream");
+        let run = repo.exec(&["--unit", "one"]);
+        // One unit that was asked for by name and failed: exit 1 stands for 4.
+        assert_eq!(run.code, if code == 4 { 1 } else { code }, "{stream}: {}", run.all());
+        assert_eq!(repo.journal().failures("one"), [class], "{stream}");
+        assert!(repo.journal().of("unit.accepted").is_empty());
+        // What is not the agent's fault blocks nothing: the same command tries again.
+        repo.exec(&["--unit", "one"]);
+        let calls = if code == 4 { 1 } else { 2 };
+        assert_eq!(repo.count("agent"), calls, "{stream}");
+    }
+}
+
+#[test]
+fn a_file_of_a_gigabyte_is_refused_and_takes_no_memory() {
+    let repo = Repo::counted("off", ONE, &[("one", "echo made > out.txt; truncate -s 1G big.bin\n")]);
+    repo.edit(PLAN, "creates \"out.txt\";", "creates \"out.txt\"; writes \"big.bin\";");
+    let mut running = repo.spawn_loop(&["exec", PLAN]);
+    let mut most = 0;
+    while running.is_running() {
+        most = peak(running.pid()).unwrap_or(0).max(most);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let run = running.wait().expect(4);
+    assert!(most < 200, "{most} MB");
+    assert!(run.all().contains("big.bin"), "{}", run.all());
+    assert!(size(&repo.root().join(".git/loop")) < 10 << 20);
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_nothing() {
+    let repo = Repo::counted("off", ONE, &[("one", "sleep 0.5; echo made > out.txt\n")]);
+    let program = loop_tests::loop_binary();
+    for json in ["", "--json --redo one"] {
+        let line = format!("'{}' exec {PLAN} {json} 2>&1 | true", program.display());
+        repo.command("sh").args(["-c", &line]).status().expect("sh runs");
+        wait_until("the end", Duration::from_secs(60), || {
+            let journal = repo.journal();
+            !journal.of("run.started").is_empty()
+                && journal.of("run.ended").len() == journal.of("run.started").len()
+        });
+        assert_eq!(repo.journal().of("run.ended").last().expect("it ended")["exit"], 0);
+    }
+}

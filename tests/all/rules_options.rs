@@ -368,3 +368,103 @@ fn a_refused_gate_stays_closed_until_its_work_changes() {
     repo.exec(&[]).expect(3);
     assert_eq!(repo.journal().of("gate.decided").len(), 2);
 }
+
+#[test]
+fn places_are_never_made_inside_the_repository() {
+    for inside in ["", "cache", ".git/cache"] {
+        let mut repo = Repo::counted("off", ONE, &[MADE]);
+        let root = repo.root();
+        repo.set_env("XDG_CACHE_HOME", root.join(inside).to_str().expect("UTF-8"));
+        let before = repo.snapshot();
+        let run = repo.exec(&[]);
+        refused(&repo, &run, 6, &["inside the repository", "XDG_CACHE_HOME"]);
+        before.assert_same(&repo.snapshot());
+    }
+    // Through a link as well; and a place that cannot be written is told in words.
+    let mut repo = Repo::counted("off", ONE, &[MADE]);
+    let link = repo.outside().join("link");
+    std::os::unix::fs::symlink(repo.root(), &link).expect("a link");
+    repo.set_env("XDG_CACHE_HOME", link.to_str().expect("UTF-8"));
+    refused(&repo, &repo.exec(&[]), 6, &["inside the repository"]);
+    repo.set_env("XDG_CACHE_HOME", "/proc/no-such-place");
+    let run = repo.exec(&[]).expect(6);
+    assert!(run.all().contains("/proc/no-such-place") && !run.all().contains("panicked"), "{}", run.all());
+    assert_eq!(repo.count("agent"), 0);
+}
+
+#[test]
+fn a_repository_with_any_name_works() {
+    each_level("rules_options::a_repository_with_any_name", |level| {
+        let from = Repo::counted(level, ONE, &[MADE]);
+        for name in ["a b", "it's \"so\"", "ünï: code", "$HOME;x", "#x", "-dash"] {
+            let place = from.outside().join("places").join(name);
+            fs::create_dir_all(&place).expect("a directory");
+            let git = |arguments: &[&str]| loop_tests::git_at(&place, from.outside(), arguments);
+            git(&["clone", "--quiet", "--no-local", from.root().to_str().expect("UTF-8"), "."]);
+            let mut command = from.command(loop_tests::loop_binary());
+            let output = command.args(["exec", PLAN]).current_dir(&place).output().expect("it runs");
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{level}, {name}: {said}");
+            assert_eq!(git(&["show", &format!("{BRANCH}:out.txt")]), "made");
+            assert_eq!(git(&["status", "--porcelain"]), "");
+        }
+    });
+}
+
+#[test]
+fn a_declared_path_lands_although_it_is_ignored_and_nothing_else_ignored_does() {
+    let repo = Repo::counted(
+        "off",
+        ONE,
+        &[("one", "mkdir -p dist; echo made > dist/out.txt; echo x > dist/more.o\n")],
+    );
+    repo.edit(PLAN, "\"out.txt\"", "\"dist/out.txt\"");
+    repo.write(".gitignore", "dist/\n*.o\n");
+    repo.commit("Ignore");
+    repo.exec(&[]).expect(0);
+    assert_eq!(repo.git(&["diff", "--name-only", "main", BRANCH]), "dist/out.txt");
+}
+
+#[test]
+fn a_blocked_unit_holds_back_what_needs_it_and_nothing_else() {
+    let body = r#"
+        unit one { goal "Fails."; creates "out.txt"; accept "made" by=check; }
+        unit rest { needs one; goal "More."; creates "rest.txt"; accept "made" by=check; }
+        unit two { goal "Works."; creates "two.txt"; accept "made" by=check; }
+        unit three { needs two; goal "Works."; creates "three.txt"; accept "made" by=check; }"#;
+    for jobs in ["1", "3"] {
+        let scripts = [
+            ("one", "exit 1\n"),
+            ("rest", "exit 1\n"),
+            ("two", "echo 2 > two.txt\n"),
+            ("three", "cp two.txt three.txt\n"),
+        ];
+        let repo = Repo::counted("off", body, &scripts);
+        repo.exec(&["--jobs", jobs]).expect(4);
+        assert_eq!(repo.landed(BRANCH), ["two", "three"], "finished work lands behind a blocked unit");
+        assert_eq!(repo.count("agent"), 3);
+        let records = repo.journal().records.len();
+        repo.exec(&["--jobs", jobs]).expect(4);
+        assert_eq!((repo.count("agent"), repo.journal().records.len()), (3, records));
+    }
+}
+
+#[test]
+fn a_unit_that_left_the_plan_costs_nothing() {
+    let repo = Repo::counted("off", TWO, &BOTH);
+    repo.exec(&[]).expect(0);
+    let head = repo.git(&["rev-parse", BRANCH]);
+    repo.write(PLAN, format!("feature feat {{ {ONE} }}\n"));
+    repo.exec(&[]).expect(0);
+    assert_eq!((repo.count("agent"), repo.git(&["rev-parse", BRANCH])), (2, head));
+}
+
+#[test]
+fn a_deleted_branch_costs_nothing_unasked() {
+    let repo = Repo::counted("off", TWO, &BOTH);
+    repo.exec(&[]).expect(0);
+    repo.git(&["branch", "-D", BRANCH]);
+    let run = repo.exec(&[]);
+    assert_eq!(repo.count("agent"), 2, "{}", run.all());
+    panic!("{}", run.all());
+}

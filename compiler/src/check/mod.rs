@@ -15,7 +15,7 @@ mod tests;
 mod verification;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::plan::{GateIx, Plan, UnitIx};
+use crate::plan::{GateIx, Plan, Unit, UnitIx};
 use crate::source::{SourceMap, Sources, Span};
 
 pub use order::gate_predecessors;
@@ -60,13 +60,9 @@ struct Context<'c> {
 impl Context<'_> {
     /// Did an earlier phase find this inside `span`? Then what follows from it must not be reported again.
     fn found_earlier(&self, names: &[&str], span: Span) -> bool {
-        self.earlier.iter().any(|diagnostic| {
-            let place = diagnostic.primary.span;
-            names.contains(&diagnostic.rule.name)
-                && place.file == span.file
-                && span.start <= place.start
-                && place.end <= span.end
-        })
+        self.earlier
+            .iter()
+            .any(|diagnostic| names.contains(&diagnostic.rule.name) && within(diagnostic.primary.span, span))
     }
 }
 
@@ -84,6 +80,7 @@ pub fn check(
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
+    forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
     lint::apply(&plan.lints, &mut diagnostics);
@@ -98,6 +95,27 @@ pub fn check(
     }
     let gates = gate_predecessors(&plan);
     (Some(CheckedPlan { order: order.canonical(), gates, plan }), diagnostics)
+}
+
+/// A unit that waits for something unknown is not in its order yet: what only follows from that is not said as well.
+fn forget_what_an_unknown_name_explains(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let unknown: Vec<Span> = context
+        .earlier
+        .iter()
+        .filter(|found| found.rule.name == "unknown-unit")
+        .map(|found| found.primary.span)
+        .collect();
+    let holds_one = |unit: &&Unit| unknown.iter().any(|place| within(*place, unit.span));
+    let units: Vec<Span> = context.plan.units.iter().filter(holds_one).map(|unit| unit.span).collect();
+    diagnostics.retain(|found| {
+        let of_order = ["write-conflict", "input-without-edge"].contains(&found.rule.name);
+        let mut places = found.labels.iter().map(|label| label.span).chain([found.primary.span]);
+        !of_order || !places.any(|place| units.iter().any(|unit| within(place, *unit)))
+    });
+}
+
+fn within(place: Span, span: Span) -> bool {
+    place.file == span.file && span.start <= place.start && place.end <= span.end
 }
 
 /// Units and manuals in the order in which they land. What is in a cycle, or comes after one, is left out.

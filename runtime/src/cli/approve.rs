@@ -37,16 +37,18 @@ pub(super) fn run(
     let recorded = state.gate(gate);
     let reached = recorded.and_then(|gate| gate.reached.as_ref());
     let Some(reached) = reached.filter(|reached| reached.closure == closure) else {
+        let exec = format!("run `loop exec {}` first", loaded.plan);
         let why = match reached {
-            Some(_) => "the plan changed since it was shown",
-            None if !node.policy.human_approval => "it needs no approval",
-            None => "it has not been reached",
+            _ if !node.policy.human_approval => "it opens by itself when its checks pass".to_owned(),
+            Some(_) => format!("the plan changed since it was shown; {exec}"),
+            None => format!("it has not been reached; {exec}"),
         };
-        return Err(Failure::usage(format!(
-            "gate `{gate}` does not wait for a decision: {why}; run `loop exec {}` first",
-            loaded.plan
-        )));
+        return Err(Failure::usage(format!("gate `{gate}` does not wait for a decision: {why}")));
     };
+    if !refuse && recorded.is_some_and(|gate| gate.has_passed(&closure)) {
+        print(&format!("gate {gate} is open already; nothing was recorded\n"))?;
+        return Ok(ExitCode::Complete);
+    }
     let branch = drive::branch_name(&graph.feature.id);
     let head = loaded.repository.branch(&branch)?;
     if head.as_ref() != Some(&reached.head) {

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::graph::NodeKind;
 
 use super::exec::{environment, unknown};
-use super::load::load;
+use super::load::{load, look};
 use super::output::{Failure, print};
 use crate::drive::{self, Decision};
 use crate::fault::ExitCode;
@@ -33,13 +33,14 @@ pub(super) fn run(
     }
     let opened = Journal::open(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
     let mut journal = opened.journal;
-    let state = State::fold(opened.lines.iter().map(|line| &line.record));
     if opened.torn.is_some() {
+        let state = State::fold(opened.lines.iter().map(|line| &line.record));
         drive::no_later_evidence(&state, &loaded.repository, &loaded.graph.feature.id)?;
     }
-    let store = drive::open_store(&loaded.repository)?;
     let feature = loaded.graph.feature.id.clone();
-    let (mut ground, _) = drive::ground(loaded.graph, loaded.repository, store, &state, None, None)?;
+    let plan = loaded.plan.clone();
+    let (mut ground, state, _) = look(loaded, None)?;
+    ground.store = drive::open_store(&ground.repository)?;
     let mut key = None;
     for index in ground.topology.canonical_order() {
         if ground.node(index).id == unit {
@@ -48,7 +49,7 @@ pub(super) fn run(
                 let open = ground.node(*open).id.clone();
                 return Err(Failure::usage(format!(
                     "`{unit}` comes after `{open}`, which is not finished; run `loop exec {}` first",
-                    loaded.plan
+                    plan
                 )));
             }
             let start = ground.start_tree(index)?;
@@ -100,6 +101,6 @@ pub(super) fn run(
         &[Event::ManualDone { feature, unit: unit.to_owned(), key, actor, evidence: kept }],
         Durability::Synced,
     )?;
-    print(&format!("{unit} is done, says {name} (unsigned)\ngo on with: loop exec {}\n", loaded.plan))?;
+    print(&format!("{unit} is done, says {name} (unsigned)\ngo on with: loop exec {}\n", plan))?;
     Ok(ExitCode::Complete)
 }

@@ -90,7 +90,7 @@ fn options(args: &ExecArgs, loaded: &Loaded) -> Result<Options, Failure> {
     Ok(Options {
         gate: args.gate.clone(),
         unit: args.unit.clone(),
-        jobs: usize::from(args.jobs.max(1)),
+        jobs: usize::from(args.jobs),
         base: args.base.clone(),
         redo: args.redo.iter().cloned().collect::<BTreeSet<_>>(),
     })
@@ -102,6 +102,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
     let near = loop_compiler::diagnostic::did_you_mean(name, known.iter().copied());
     let hint = match near {
         Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => ", and no other".to_owned(),
         None => format!("; the plan has {}", known.join(", ")),
     };
     Failure::usage(format!("the plan has no {kind} `{name}`{hint}"))
@@ -109,6 +110,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 
 /// Judges every node without starting or writing anything. Behind a unit that would run, keys are not known yet.
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
+    drive::branch_is_free(&loaded.repository, &loaded.graph.feature.id)?;
     let (mut ground, state, base) = look(loaded, options.base.as_deref())?;
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
@@ -119,7 +121,11 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             continue;
         }
         let id = ground.node(index).id.clone();
-        let behind = ground.topology.predecessors(index).iter().any(|before| open.contains(before));
+        let behind = ground.topology.predecessors(index).iter().any(|before| {
+            open.contains(before)
+                || ground.node(*before).kind == NodeKind::Gate
+                    && !drive::gate_is_open(&ground, &state, *before)
+        });
         let data = ground.topology.needs(index).iter().any(|need| open.contains(need));
         if data {
             text.push_str(&format!("  maybe    {id}: depends on what the units before it leave\n"));
@@ -138,8 +144,11 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             }
             Decision::Run(work) => {
                 open.insert(index);
-                runs += 1;
-                let why = super::why::reason(&ground, &state, &id, &work.keyed);
+                runs += usize::from(!behind);
+                let why = match options.redo.contains(&id) {
+                    true => "asked for with `--redo`".to_owned(),
+                    false => super::why::reason(&ground, &state, &id, &work.keyed),
+                };
                 let after = if behind { ", after what is before it" } else { "" };
                 format!("  run      {id}: {why}{after}\n")
             }

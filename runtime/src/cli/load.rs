@@ -66,6 +66,15 @@ pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
             "{plan} is the project's file and not a plan; name a file that ends in `.loop.kdl`"
         )));
     }
+    if !plan.as_str().ends_with(disk::PLAN_SUFFIX) {
+        return Err(Failure::usage(format!(
+            "{plan} is no plan: plans are files that end in `{}`",
+            disk::PLAN_SUFFIX
+        )));
+    }
+    if files.root.join(&plan).symlink_metadata().is_err() {
+        return Err(missing(&files, &plan));
+    }
     let project = files.project_of(&plan);
     let sources = files.sources();
     let compilation = compile(project.as_deref(), std::slice::from_ref(&plan), &sources);
@@ -96,6 +105,18 @@ fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
     }
 }
 
+/// A plan that is not there, and those that are.
+fn missing(files: &disk::Repository, plan: &Utf8Path) -> Failure {
+    let plans = files.plans().unwrap_or_default();
+    let names: Vec<&str> = plans.iter().map(|plan| plan.as_str()).collect();
+    let hint = match loop_compiler::diagnostic::did_you_mean(plan.as_str(), names.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if names.is_empty() => ", and no other plan; `loop init` writes an example".to_owned(),
+        None => format!("; the plans are {}", names.join(", ")),
+    };
+    Failure::usage(format!("there is no {plan} in {}{hint}", files.root))
+}
+
 fn usage(error: disk::DiskError) -> Failure {
     Failure::usage(error.to_string())
 }
@@ -107,7 +128,9 @@ pub(crate) fn look(loaded: Loaded, base: Option<&str>) -> Result<(Ground, State,
     let store = drive::read_store(&loaded.repository);
     // An open run of this very graph goes on from the commit that it is pinned to.
     let open = state.open_run().filter(|run| run.started.graph == loaded.graph.digest);
+    let open = open.filter(|run| base.is_none_or(|asked| asked == run.started.base));
     let pinned = open.map(|run| run.started.head.clone());
+    let pinned = pinned.filter(|head| loaded.repository.commit(head).is_ok());
     let (ground, name) =
         drive::ground(loaded.graph, loaded.repository, store, &state, base, pinned.as_ref())?;
     Ok((ground, state, name))

@@ -2,6 +2,7 @@
 //!
 //! Does not need the plan to be sound: it reads the journal alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
@@ -27,10 +28,13 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
     let store = drive::read_store(&repository);
     let mut text = String::new();
     let mut found = false;
+    let mut names = BTreeSet::new();
     for feature in &features {
         let contents = journal::read(&state_dir, feature)?;
         for line in &contents.lines {
-            if unit.is_some_and(|unit| subject(&line.record.event) != Some(unit)) {
+            let about = subject(&line.record.event);
+            names.extend(about.map(str::to_owned));
+            if unit.is_some_and(|unit| about != Some(unit)) {
                 continue;
             }
             found = true;
@@ -48,7 +52,14 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
         }
     }
     match (found, unit) {
-        (false, Some(unit)) => Err(Failure::usage(format!("the journal has nothing about `{unit}`"))),
+        (false, Some(unit)) => {
+            let near = loop_compiler::diagnostic::did_you_mean(unit, names.iter().map(String::as_str));
+            let hint = match near {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => ": it has not run yet, or no plan has it".to_owned(),
+            };
+            Err(Failure::usage(format!("the journal has nothing about `{unit}`{hint}")))
+        }
         (false, None) if features.is_empty() => {
             print("nothing has run in this repository yet\n")?;
             Ok(ExitCode::Complete)
@@ -60,9 +71,9 @@ pub(super) fn run(unit: Option<&str>, plan: Option<&Utf8Path>, json: bool) -> Re
     }
 }
 
-/// The unit (or `gate:ID`) that a record is about.
+/// The unit or gate that a record is about.
 fn subject(event: &Event) -> Option<&str> {
-    Some(match event {
+    let name: &str = match event {
         Event::AttemptStarted(data) => &data.unit,
         Event::AttemptCaptured(data) => &data.unit,
         Event::AttemptFailed(data) => &data.unit,
@@ -79,7 +90,9 @@ fn subject(event: &Event) -> Option<&str> {
         | Event::GateDecided { gate, .. }
         | Event::GatePassed { gate, .. } => gate,
         Event::RunStarted(_) | Event::RunEnded { .. } | Event::JournalRepaired { .. } => return None,
-    })
+    };
+    // A gate's verdicts are recorded under its name with a mark before it.
+    Some(name.strip_prefix("gate:").unwrap_or(name))
 }
 
 fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
@@ -145,7 +158,11 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
             let failures = if data.failures.is_empty() {
                 String::new()
             } else {
-                format!(": {}", data.failures.join(", "))
+                let words = |failure: &String| match failure.strip_prefix("exit:") {
+                    Some(code) => format!("exit code {code}"),
+                    None => failure.clone(),
+                };
+                format!(": {}", data.failures.iter().map(words).collect::<Vec<_>>().join(", "))
             };
             say(format!("{}: {} {verdict}{failures}{from}", data.subject, data.verifier));
         }
@@ -175,12 +192,18 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
     }
 }
 
-/// The end of what the agent said, if that is a line for people; a stream of JSON is not.
+/// The end of what the agent said: the result that a stream of JSON names, or the last line.
 fn last_words(data: &crate::record::AttemptCaptured, store: &Store) -> Option<String> {
     let bytes = store.get_salted(&data.transcript).ok()?;
     let said = String::from_utf8_lossy(&bytes);
     let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    (!line.starts_with('{')).then(|| harmless(line).chars().take(200).collect())
+    let words = match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(serde_json::Value::Object(event)) => {
+            event.get("result")?.as_str()?.trim().lines().last()?.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    Some(harmless(&words).chars().take(200).collect())
 }
 
 /// The class as the journal writes it.

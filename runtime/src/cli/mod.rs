@@ -67,7 +67,7 @@ enum Command {
     },
     /// Show what happened: attempts, failures with their evidence, verdicts, landings
     Log {
-        /// Only this unit
+        /// Only this unit or gate
         unit: Option<String>,
         /// The plan; may be left out when there is one
         #[arg(long)]
@@ -134,7 +134,7 @@ pub(crate) struct ExecArgs {
     #[arg(long, conflicts_with = "gate")]
     pub unit: Option<String>,
     /// How many units may run at once
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
     /// Say what would run, and why; start nothing and write nothing
     #[arg(long)]

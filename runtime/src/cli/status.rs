@@ -123,7 +123,7 @@ fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Fa
     let node = ground.node(index).clone();
     let recorded = state.unit(&node.id);
     let behind = ground.topology.predecessors(index).iter().any(|before| match ground.node(*before).kind {
-        NodeKind::Gate => !gate_is_open(ground, state, *before),
+        NodeKind::Gate => !drive::gate_is_open(ground, state, *before),
         _ => !ground.settled.contains_key(before),
     });
     let (word, reason) = if recorded.is_some_and(|unit| unit.open_attempt().is_some()) {
@@ -180,11 +180,6 @@ fn halt_word(halt: Halt) -> &'static str {
         Halt::Waiting => "waiting",
         Halt::Blocked | Halt::RedGate | Halt::Limit | Halt::Environment | Halt::Failed => "blocked",
     }
-}
-
-fn gate_is_open(ground: &Ground, state: &State, index: u32) -> bool {
-    let node = ground.node(index);
-    state.gate(&node.gate).is_some_and(|gate| gate.has_passed(&drive::closure(&ground.graph, node)))
 }
 
 fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> GateStatus {

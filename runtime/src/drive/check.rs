@@ -83,9 +83,13 @@ impl Run {
         for verify in subject.verify {
             let definition =
                 self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
-            let Some(definition) = definition else { continue };
-            let (done, judged) =
-                self.verdict(subject.id, &verify.check, &definition, &id, subject.tree).await?;
+            let definition = definition.ok_or_else(|| {
+                let message = format!("the graph has no definition of verifier `{}`", verify.verifier);
+                DriveError::refused(ExitCode::Internal, message)
+            })?;
+            let (done, judged) = self
+                .verdict(subject.id, &verify.check, &definition, &id, subject.tree, verify.expect_fail)
+                .await?;
             report.checked += 1;
             self.note_verdict(&mut report, verify, done, judged);
             if report.cancelled {
@@ -111,7 +115,8 @@ impl Run {
             (Held::No(reason), _) => reason,
             (Held::Command, Predicate::Command(check)) => {
                 let definition = criterion_verifier(&criterion.text, check);
-                let (done, judged) = self.verdict(subject.id, check, &definition, id, subject.tree).await?;
+                let (done, judged) =
+                    self.verdict(subject.id, check, &definition, id, subject.tree, false).await?;
                 let verify =
                     Verify { verifier: definition.id.clone(), check: check.clone(), expect_fail: false };
                 self.note_verdict(report, &verify, done, judged);
@@ -190,9 +195,13 @@ impl Run {
         definition: &VerifierDef,
         tree_id: &ObjectId,
         tree: &Tree,
+        expect_fail: bool,
     ) -> Result<(VerifyDone, Option<Judged>), DriveError> {
         let key = self.key_of(check, definition, tree_id).await?;
         let cached = self.state.borrow().verdict(&key).map(|ran| (ran.seq, ran.done.clone()));
+        // A verdict that stands in the way is worth another run: a flaky verifier must not close a gate for good.
+        let good = if expect_fail { Verdict::Failed } else { Verdict::Passed };
+        let cached = cached.filter(|(_, done)| done.verdict == good);
         if let Some((seq, done)) = cached {
             let done = VerifyDone {
                 subject: subject.to_owned(),
@@ -316,6 +325,10 @@ impl Run {
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
         self.run_prepare(&place, &worktree.prepare).await?;
+        if self.cancel.is_cancelled() {
+            // It may have been ended half way: the next run makes it anew.
+            return Ok(place.worktree);
+        }
         for old in self.places.existing("prepared").into_iter().filter(|old| old != key) {
             self.places.remove("prepared", &old);
         }
@@ -336,7 +349,7 @@ impl Run {
             env,
             "/dev/null".into(),
             limits,
-            self.places.prepare_profile(place),
+            self.places.prepare_profile(place, &prepare[0]),
         );
         let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await?;
         if outcome.end == End::Exited(0) || outcome.end == End::Cancelled {
@@ -344,7 +357,14 @@ impl Run {
         }
         let said = String::from_utf8_lossy(&excerpt(&outcome.stderr.bytes, 2000)).into_owned();
         let command = prepare.join(" ");
-        let message = format!("`prepare` did not succeed: `{command}` ended with {:?}\n{said}", outcome.end);
+        let how = match &outcome.end {
+            End::Exited(code) => format!("exited with {code}"),
+            End::Signaled(signal) => format!("was ended by signal {signal}"),
+            End::TimedOut | End::IdleTimedOut => "took too long".to_owned(),
+            End::NotFound(what) => format!("could not be started: {what}"),
+            End::Cancelled | End::ShimLost => "was stopped from outside".to_owned(),
+        };
+        let message = format!("`prepare` did not succeed: `{command}` {how}\n{said}");
         Err(DriveError::refused(ExitCode::Environment, message))
     }
 

@@ -27,15 +27,16 @@ pub fn closure(graph: &Graph, node: &Node) -> String {
     closure_digest(graph, &node.gate)
 }
 
+/// Does what comes after the gate go on without its being checked again?
+pub fn gate_is_open(ground: &Ground, state: &State, index: Index) -> bool {
+    let node = ground.node(index);
+    still_open(ground, state, node, &closure(&ground.graph, node))
+}
+
 /// Was the gate recorded as passed for this closure, with nothing accepted behind it since?
 fn still_open(ground: &Ground, state: &State, node: &Node, closure: &str) -> bool {
-    let Some(passed) = state
-        .gate(&node.gate)
-        .and_then(|gate| gate.passed.as_ref())
-        .filter(|passed| passed.closure == closure)
-    else {
-        return false;
-    };
+    let Some(gate) = state.gate(&node.gate).filter(|gate| gate.has_passed(closure)) else { return false };
+    let Some(passed) = &gate.passed else { return false };
     ground
         .topology
         .ancestors_in_canonical_order(node.index)
@@ -45,12 +46,17 @@ fn still_open(ground: &Ground, state: &State, node: &Node, closure: &str) -> boo
 }
 
 pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError> {
-    let (node, closure, tree, base, head, open) = {
+    let (node, closure, tree, before, head, open) = {
         let ground = run.ground.borrow();
         let node = ground.node(index).clone();
         let closure = closure(&ground.graph, &node);
         let open = still_open(&ground, &run.state.borrow(), &node, &closure);
-        (node, closure, ground.tip_tree.clone(), ground.base_tree.clone(), ground.tip.clone(), open)
+        // Not the run's base: what the gate's units changed is the same in each run.
+        let canonical = ground.topology.canonical_order();
+        let units = canonical.iter().map(|unit| ground.node(*unit)).filter(|unit| unit.gate == node.gate);
+        let units: Vec<&str> = units.map(|unit| unit.id.as_str()).collect();
+        let before = ground.without(units.into_iter(), &ground.tip_tree);
+        (node, closure, ground.tip_tree.clone(), before, ground.tip.clone(), open)
     };
     if open {
         return Ok(Checked { result: Ok(()) });
@@ -58,7 +64,7 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     let id = node.id.clone();
     let subject = Subject {
         id: &id,
-        start: &base,
+        start: &before,
         tree: &tree,
         criteria: &node.policy.gate_criteria,
         verify: &node.policy.verify,

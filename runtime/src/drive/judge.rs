@@ -15,7 +15,7 @@ use loop_compiler::markdown;
 use super::error::DriveError;
 use super::known::{Known, KnownResult};
 use crate::digest::ObjectId;
-use crate::patch::{Entry, Patch, Tree};
+use crate::patch::{Entry, Patch, Tree, TreeFile};
 use crate::record::{CapturedManifest, OutputEntry};
 use crate::schedule::{Halt, Index};
 use crate::state::State;
@@ -216,11 +216,12 @@ impl Ground {
                     .filter(|left| !holds(left))
                     .map(|left| left.path.clone())
                     .collect();
-                if changed.is_empty() {
-                    return Ok(run(Origin::Claim { output }));
+                if !changed.is_empty() && changed.iter().all(|path| self.is_undone(&node.id, path)) {
+                    return Ok(undone(&node.id, "its commit was reverted", &changed));
                 }
-                if changed.iter().all(|path| self.is_undone(&node.id, path)) {
-                    return Ok(Decision::Halt(Halt::Undone, undone_text(&node.id, &changed)));
+                let scope = Scope::of(node);
+                if output.iter().all(|left| scope.allows(&left.path)) {
+                    return Ok(run(Origin::Claim { output }));
                 }
             }
             if let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)? {
@@ -244,26 +245,42 @@ impl Ground {
     fn result_for(&self, index: Index, keyed: &Keyed) -> Result<Option<Decision>, DriveError> {
         let node = self.node(index);
         let results = self.known.of(&node.id);
+        let settled = self.known.settled(&node.id);
         for (at, result) in results.iter().enumerate().rev().filter(|(_, result)| result.key == keyed.key) {
             if !fits(&result.object.patch, node) {
                 continue;
             }
-            let newest = at + 1 == results.len();
             if !result.empty && result.landing.is_none() {
-                if newest && applies(self.start_tree(index)?.as_ref(), &result.object.patch) {
+                if at + 1 < results.len() {
+                    continue;
+                }
+                if applies(self.start_tree(index)?.as_ref(), &result.object.patch) {
                     return Ok(Some(Decision::Accepted(Settled::pending(result.clone()))));
                 }
+                // It is paid for: a person says whether to pay again.
+                let text = format!(
+                    "its accepted changes no longer apply, as somebody edited the same files\n  `loop exec --redo {}` makes them anew",
+                    node.id
+                );
+                return Ok(Some(Decision::Halt(Halt::Drift, text)));
+            }
+            // A key that comes back: what was done for another key since then must have left the same.
+            if settled.is_some_and(|settled| settled.object.output != result.object.output) {
                 continue;
             }
             let changed = self.changed_since(&node.id, result);
             if changed.is_empty() {
                 return Ok(Some(Decision::Done(self.landed(result.clone(), Vec::new())?)));
             }
-            if !newest {
-                continue;
-            }
-            if changed.iter().all(|path| self.is_undone(&node.id, path)) {
-                return Ok(Some(Decision::Halt(Halt::Undone, undone_text(&node.id, &changed))));
+            let gone = self.known.is_gone(result);
+            if gone || changed.iter().all(|path| self.is_undone(&node.id, path)) {
+                let what = match &result.landing {
+                    Some(commit) if gone => {
+                        format!("its commit {} is not on the branch any more", commit.short())
+                    }
+                    _ => "its commit was reverted".to_owned(),
+                };
+                return Ok(Some(undone(&node.id, &what, &changed)));
             }
             return Ok(Some(Decision::Done(self.landed(result.clone(), changed)?)));
         }
@@ -273,7 +290,9 @@ impl Ground {
     fn landed(&self, result: KnownResult, drifted: Vec<String>) -> Result<Settled, DriveError> {
         // Landed after the base was pinned (a resumed run): start trees still need the patch.
         let pending = match &result.landing {
-            Some(commit) if !result.empty => !self.repository.is_ancestor(commit, &self.base)?,
+            Some(commit) if !result.empty && !self.known.is_gone(&result) => {
+                !self.repository.is_ancestor(commit, &self.base)?
+            }
             _ => false,
         };
         let output = result
@@ -290,20 +309,60 @@ impl Ground {
         Ok(Settled { result, pending, output, drifted })
     }
 
-    /// Paths that this unit wrote last and that are not as it left them.
+    /// Paths that this unit wrote last and that are not as it left them. If its commit is not on the branch, nothing
+    /// there came after it: what it and those after it left must be there all the same, as after a squashed merge.
     fn changed_since(&self, unit: &str, result: &KnownResult) -> Vec<String> {
+        let gone = self.known.is_gone(result);
         result
             .object
             .output
             .iter()
-            .filter(|left| self.known.last_writer(&left.path) == Some(unit))
-            .filter(|left| self.tip_tree.entry(&left.path) != left.entry.as_ref())
+            .filter(|left| {
+                let now = self.tip_tree.entry(&left.path);
+                match gone {
+                    false => self.known.last_writer(&left.path) == Some(unit) && now != left.entry.as_ref(),
+                    true => {
+                        let last = self.known.left_by_another(unit, &left.path);
+                        now != last.unwrap_or(left.entry.as_ref())
+                    }
+                }
+            })
             .map(|left| left.path.clone())
             .collect()
     }
 
     fn is_undone(&self, unit: &str, path: &str) -> bool {
-        self.known.before(unit, path).is_some_and(|before| self.tip_tree.entry(path) == before)
+        self.known.stood_before(unit, path, self.tip_tree.entry(path))
+    }
+
+    /// Is what an earlier result of the unit left in this tree? A reverted one is not.
+    pub fn holds_earlier(&self, unit: &str, tree: &Tree) -> bool {
+        let output = self.known.output(unit);
+        let reverted = |(path, left): (&String, &Option<Entry>)| {
+            let now = tree.entry(path);
+            now != left.as_ref()
+                && self.known.last_writer(path) == Some(unit)
+                && self.known.stood_before(unit, path, now)
+        };
+        !output.is_empty() && !output.iter().any(reverted)
+    }
+
+    /// The tree as it would be if these units had never landed: what `changed` compares with, whichever run asks.
+    /// The units come in canonical order.
+    pub fn without<'u>(&self, units: impl DoubleEndedIterator<Item = &'u str>, tree: &Tree) -> Tree {
+        let mut tree = tree.clone();
+        for unit in units.rev() {
+            for (path, before) in self.known.origins(unit) {
+                match before {
+                    Some(entry) => {
+                        let file = TreeFile { entry: entry.clone(), content: None };
+                        tree.files.insert(path.as_bytes().to_vec(), file);
+                    }
+                    None => drop(tree.files.remove(path.as_bytes())),
+                }
+            }
+        }
+        tree
     }
 
     /// A patch that an agent already made for this key: captured before a crash, or out of a scope that allows it now.
@@ -327,21 +386,15 @@ impl Ground {
                 why: "its agent had finished before the run was interrupted",
             }));
         }
-        let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key) else { return Ok(None) };
-        // The scope is part of the policy: under the same one the answer is the same.
-        let failed = state.unit(&node.id).and_then(|unit| unit.adoptable(&keyed.key));
-        if failed.is_some_and(|failed| failed.policy == policy) {
+        let Some((attempt, digest)) = state.out_of_scope_patch(&node.id, &keyed.key, policy) else {
             return Ok(None);
-        }
+        };
         let manifest: CapturedManifest = super::load(&self.store, &digest)?;
-        // What capture refused is not in the patch: the rest of it is not what the agent made.
+        // Of a capture that was refused in part, the patch is not what the agent made.
         let adoptable =
             manifest.refused.is_none() && fits(&manifest.patch, node) && applies(start, &manifest.patch);
-        Ok(adoptable.then_some(Origin::Captured {
-            attempt,
-            manifest,
-            why: "its kept patch fits the scope now",
-        }))
+        let why = "its kept patch fits the scope now";
+        Ok(adoptable.then_some(Origin::Captured { attempt, manifest, why }))
     }
 
     /// Stop before paying for a unit only because somebody edited what it needs.
@@ -363,6 +416,16 @@ impl Ground {
         }
         None
     }
+}
+
+/// A result that is not on the branch any more stops before anything is paid.
+fn undone(unit: &str, what: &str, paths: &[String]) -> Decision {
+    let text = format!(
+        "{what}: {} {} as before it\n  `loop exec --redo {unit}` runs it again; removing the unit from the plan accepts the revert",
+        quoted_list(paths),
+        if paths.len() == 1 { "is" } else { "are" },
+    );
+    Decision::Halt(Halt::Undone, text)
 }
 
 impl Settled {
@@ -468,14 +531,6 @@ fn manual_text(node: &Node) -> String {
     }
     text.push_str(&format!("\n  when it is done: `loop done {}`", node.id));
     text
-}
-
-fn undone_text(unit: &str, paths: &[String]) -> String {
-    format!(
-        "its commit was reverted: {} {} as before it\n  `loop exec --redo {unit}` runs it again; removing the unit from the plan accepts the revert",
-        quoted_list(paths),
-        if paths.len() == 1 { "is" } else { "are" },
-    )
 }
 
 pub(super) fn quoted_list(paths: &[String]) -> String {

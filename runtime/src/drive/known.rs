@@ -2,7 +2,7 @@
 //!
 //! Does not judge whether a result still holds: that needs today's key and branch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::DriveError;
@@ -58,11 +58,15 @@ impl KnownResult {
 pub struct Known {
     /// Oldest first.
     results: BTreeMap<String, Vec<KnownResult>>,
-    /// The unit whose landing touched a path last.
+    /// The unit whose landing touched a path last, in the order of the branch.
     writers: BTreeMap<String, String>,
-    /// (unit, path): what stood there before the unit's latest landing that touched it.
-    before: BTreeMap<(String, String), Option<Entry>>,
+    /// By unit and path: what stood there before each of the unit's landings that touched it, oldest first.
+    before: BTreeMap<String, BTreeMap<String, Vec<Option<Entry>>>>,
     claims: BTreeMap<String, Claim>,
+    /// Results whose commit is not on the branch any more: it was reset, or deleted and made anew.
+    gone: BTreeSet<Sha256>,
+    /// What the journal says was left at a path last, and by whom, wherever the branch went since.
+    recorded: BTreeMap<String, (String, Option<Entry>)>,
 }
 
 struct Claim {
@@ -94,14 +98,14 @@ impl Known {
                 },
             );
         }
-        known.read_claims(repository, feature, tip)?;
+        known.read_branch(repository, feature, tip)?;
         Ok(known)
     }
 
     /// Takes in one more result, the newest of its unit.
     pub fn add(&mut self, unit: &str, result: KnownResult) {
-        if !result.empty && result.landing.is_some() {
-            self.note_landing(unit, &result);
+        if result.landing.is_some() {
+            self.record(unit, &result);
         }
         self.results.entry(unit.to_owned()).or_default().push(result);
     }
@@ -112,14 +116,28 @@ impl Known {
         let Some(result) = results.iter_mut().rev().find(|result| result.digest == *digest) else { return };
         result.landing = Some(commit.clone());
         let result = result.clone();
+        self.record(unit, &result);
         self.note_landing(unit, &result);
     }
 
-    fn note_landing(&mut self, unit: &str, result: &KnownResult) {
+    fn record(&mut self, unit: &str, result: &KnownResult) {
         for change in &result.object.patch.changes {
-            self.writers.insert(change.path.clone(), unit.to_owned());
-            self.before.insert((unit.to_owned(), change.path.clone()), change.before.clone());
+            self.recorded.insert(change.path.clone(), (unit.to_owned(), change.after.clone()));
         }
+    }
+
+    fn note_landing(&mut self, unit: &str, result: &KnownResult) {
+        // What an older commit claims is superseded.
+        self.claims.remove(unit);
+        for change in &result.object.patch.changes {
+            self.note_change(unit, &change.path, change.before.clone());
+        }
+    }
+
+    fn note_change(&mut self, unit: &str, path: &str, before: Option<Entry>) {
+        self.writers.insert(path.to_owned(), unit.to_owned());
+        let of_unit = self.before.entry(unit.to_owned()).or_default();
+        of_unit.entry(path.to_owned()).or_default().push(before);
     }
 
     /// Results of a unit, oldest first.
@@ -131,9 +149,32 @@ impl Known {
         self.writers.get(path).map(String::as_str)
     }
 
-    /// What stood at the path before the unit's latest landing that touched it; `None` if it never did.
-    pub fn before(&self, unit: &str, path: &str) -> Option<Option<&Entry>> {
-        self.before.get(&(unit.to_owned(), path.to_owned())).map(Option::as_ref)
+    /// Did this entry stand at the path before one of the unit's landings that touched it?
+    pub fn stood_before(&self, unit: &str, path: &str, entry: Option<&Entry>) -> bool {
+        let before = self.before.get(unit).and_then(|paths| paths.get(path));
+        before.is_some_and(|before| before.iter().any(|before| before.as_ref() == entry))
+    }
+
+    /// Every path that the unit's landings touched, with what stood there before the first of them.
+    pub fn origins(&self, unit: &str) -> impl Iterator<Item = (&str, Option<&Entry>)> {
+        let paths = self.before.get(unit).into_iter().flatten();
+        paths.filter_map(|(path, before)| Some((path.as_str(), before.first()?.as_ref())))
+    }
+
+    /// Was the result's commit on the branch once, and is not any more?
+    pub fn is_gone(&self, result: &KnownResult) -> bool {
+        self.gone.contains(&result.digest)
+    }
+
+    /// What the journal says was left at a path last, if another unit than this one left it.
+    pub fn left_by_another(&self, unit: &str, path: &str) -> Option<Option<&Entry>> {
+        let (writer, left) = self.recorded.get(path)?;
+        (writer != unit).then_some(left.as_ref())
+    }
+
+    /// The newest result of the unit that needs no landing any more.
+    pub fn settled(&self, unit: &str) -> Option<&KnownResult> {
+        self.of(unit).iter().rev().find(|result| result.empty || result.landing.is_some())
     }
 
     /// What a commit on the branch claims to be this unit's result for this key.
@@ -148,24 +189,32 @@ impl Known {
         )
     }
 
-    /// The union of everything the unit's landings touched, with the entry each left.
+    /// The union of everything the unit's landings on the branch touched, with the entry each left.
     pub fn output(&self, unit: &str) -> BTreeMap<String, Option<Entry>> {
-        let newest = self.of(unit).iter().rev().find(|result| result.empty || result.landing.is_some());
-        newest
-            .map(|result| {
-                result.object.output.iter().map(|left| (left.path.clone(), left.entry.clone())).collect()
-            })
-            .unwrap_or_default()
+        match self.settled(unit) {
+            Some(result) if self.is_gone(result) => BTreeMap::new(),
+            Some(result) => {
+                let left = result.object.output.iter();
+                left.map(|left| (left.path.clone(), left.entry.clone())).collect()
+            }
+            None => self.claims.get(unit).map(|claim| claim.output.clone()).unwrap_or_default(),
+        }
     }
 
-    fn read_claims(
+    /// Reads the branch, oldest commit first: which landings it has, who wrote a path last, and commits with our
+    /// trailers that the journal does not know. A commit that was rebased is known by the digest of its result.
+    fn read_branch(
         &mut self,
         repository: &Repository,
         feature: &str,
         tip: &ObjectId,
     ) -> Result<(), DriveError> {
-        let history = repository.first_parent_history(tip, None, HISTORY)?;
-        for commit in history.iter().rev() {
+        let mut known: BTreeMap<Sha256, (String, usize)> = BTreeMap::new();
+        for (unit, results) in &self.results {
+            known.extend(results.iter().enumerate().map(|(at, result)| (result.digest, (unit.clone(), at))));
+        }
+        let mut history = Vec::new();
+        for commit in repository.first_parent_history(tip, None, HISTORY)?.into_iter().rev() {
             let trailers = commit.trailers();
             let value =
                 |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -173,16 +222,46 @@ impl Known {
                 continue;
             }
             let (Some(unit), Some(key), Some(parent)) =
-                (value("Loop-Unit"), value("Loop-Key"), commit.parents.first())
+                (value("Loop-Unit"), value("Loop-Key"), commit.parents.first().cloned())
             else {
                 continue;
             };
-            let known = self.of(&unit).iter().any(|result| result.landing.as_ref() == Some(&commit.id));
-            if known {
+            let digest = value("Loop-Result").and_then(|text| Sha256::parse(&text));
+            history.push((commit.id, parent, unit, key, digest));
+        }
+        let mut on_branch = BTreeSet::new();
+        for (commit, _, unit, _, digest) in &history {
+            let result = digest.and_then(|digest| known.get(&digest)).filter(|(of, _)| of == unit);
+            let Some((_, at)) = result else { continue };
+            let Some(result) = self.results.get_mut(unit).and_then(|results| results.get_mut(*at)) else {
+                continue;
+            };
+            result.landing = Some(commit.clone());
+            on_branch.insert(result.digest);
+        }
+        // Landings that the first parents do not lead to: merged, or gone.
+        let elsewhere: Vec<(String, KnownResult)> = self
+            .results
+            .iter()
+            .flat_map(|(unit, results)| results.iter().map(move |result| (unit.clone(), result.clone())))
+            .filter(|(_, result)| result.landing.is_some() && !on_branch.contains(&result.digest))
+            .collect();
+        for (unit, result) in elsewhere {
+            let Some(commit) = &result.landing else { continue };
+            // A commit that nothing leads to may have been collected.
+            if repository.commit(commit).is_ok() && repository.is_ancestor(commit, tip)? {
+                self.note_landing(&unit, &result);
+            } else {
+                self.gone.insert(result.digest);
+            }
+        }
+        for (commit, parent, unit, key, digest) in history {
+            let result = digest.and_then(|digest| known.get(&digest)).filter(|(of, _)| *of == unit);
+            if let Some(result) = result.and_then(|(_, at)| self.of(&unit).get(*at)).cloned() {
+                self.note_landing(&unit, &result);
                 continue;
             }
-            let Ok(patch) = crate::patch::diff(&repository.tree(parent)?, &repository.tree(&commit.id)?)
-            else {
+            let Ok(patch) = crate::patch::diff(&repository.tree(&parent)?, &repository.tree(&commit)?) else {
                 continue;
             };
             let claim = self
@@ -190,10 +269,11 @@ impl Known {
                 .entry(unit.clone())
                 .or_insert_with(|| Claim { key: String::new(), output: BTreeMap::new() });
             claim.key = key;
+            claim
+                .output
+                .extend(patch.changes.iter().map(|change| (change.path.clone(), change.after.clone())));
             for change in patch.changes {
-                claim.output.insert(change.path.clone(), change.after.clone());
-                self.writers.insert(change.path.clone(), unit.clone());
-                self.before.insert((unit.clone(), change.path), change.before);
+                self.note_change(&unit, &change.path, change.before);
             }
         }
         Ok(())

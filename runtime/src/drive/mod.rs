@@ -27,11 +27,11 @@ use loop_compiler::graph::{Graph, NodeKind};
 use serde::de::DeserializeOwned;
 
 pub use error::DriveError;
-pub use gate::{closure, page_text};
+pub use gate::{closure, gate_is_open, page_text};
 pub use judge::{Decision, Ground, Origin, differences};
 pub use known::Known;
 pub use place::Places;
-pub use preflight::{branch_name, ground};
+pub use preflight::{branch_is_free, branch_name, ground};
 pub use progress::{Note, Progress};
 pub use resume::no_later_evidence;
 

@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
+use crate::fault::ExitCode;
 use crate::patch::Tree;
 use crate::process::CommandSpec;
 use crate::sandbox::{Access, Detected, Profile, Role, Toolchain, toolchain_binds};
@@ -44,8 +45,8 @@ impl Places {
     /// repository share its id and not their attempts; in it one for each feature, so that whoever holds the lock of
     /// the feature's branch knows that everything in it is of runs that are over.
     pub fn new(
-        feature: &str,
         repository: &Repository,
+        feature: &str,
         environment: BTreeMap<String, OsString>,
         detected: Detected,
     ) -> Result<Places, DriveError> {
@@ -61,10 +62,9 @@ impl Places {
         let cache = directory("XDG_CACHE_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(|| "/tmp".into());
-        let root = cache
-            .join("loop")
-            .join(format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]))
-            .join(feature);
+        let repository_dir = format!("{}-{}", id.get(..12).unwrap_or(&id), &clone[..12]);
+        let root = cache.join("loop").join(repository_dir).join(feature);
+        refuse_inside(repository, &root)?;
         let name = repository.root().file_name().unwrap_or("tree").to_owned();
         let toolchain = toolchain_binds(&environment);
         Ok(Places { root, name, environment, toolchain, detected })
@@ -234,12 +234,13 @@ impl Places {
             .with(&place.out, Access::Write, Role::Exchange)
     }
 
-    /// What `prepare` sees: the network, its worktree, and the package caches to fill. It may run scripts of the tree, so
-    /// it gets nothing else; the programs of a toolchain stay read-only.
-    pub fn prepare_profile(&self, place: &Place) -> Profile {
+    /// What `prepare` sees: the network, its worktree, and the caches of the package manager that it is, to fill. It
+    /// may run scripts of a tree that an agent wrote (`npm ci` does), so it gets nothing else: no other tool's cache,
+    /// and the programs of a toolchain stay read-only.
+    pub fn prepare_profile(&self, place: &Place, program: &str) -> Profile {
         let mut profile = self.common(Profile::agent(&self.detected), place);
         for mount in &mut profile.mounts {
-            if mount.role == Role::Toolchain && is_package_cache(&mount.path) {
+            if mount.role == Role::Toolchain && is_package_cache(&mount.path, program) {
                 mount.access = Access::Write;
             }
         }
@@ -269,13 +270,36 @@ impl Places {
     }
 }
 
-/// Directories of a toolchain that its package manager fills with downloads.
-fn is_package_cache(path: &Utf8Path) -> bool {
-    path.ends_with(".cargo/registry")
-        || path.ends_with(".cargo/git")
-        || path.ends_with("go/pkg")
-        || path.parent().is_some_and(|parent| parent.as_str().ends_with("cargo"))
-            && (path.ends_with("registry") || path.ends_with("git"))
+/// Is it a directory that the package manager `program` fills with downloads, and runs nothing of while it does?
+fn is_package_cache(path: &Utf8Path, program: &str) -> bool {
+    match program {
+        "cargo" => {
+            path.parent().is_some_and(|home| home.join("bin").is_dir())
+                && (path.ends_with("registry") || path.ends_with("git"))
+        }
+        "go" => path.ends_with("pkg"),
+        _ => false,
+    }
+}
+
+/// Places must not lie in the checkout, where they would be untracked files and where tools look upwards, nor in the
+/// git directory.
+fn refuse_inside(repository: &Repository, root: &Utf8Path) -> Result<(), DriveError> {
+    // It need not exist yet: what exists of it may lead anywhere.
+    let real = root.ancestors().find_map(|above| above.canonicalize_utf8().ok()).unwrap_or_default();
+    let Some(around) = [repository.root(), repository.git_common_dir()]
+        .into_iter()
+        .filter_map(|dir| dir.canonicalize_utf8().ok())
+        .find(|dir| real.starts_with(dir))
+    else {
+        return Ok(());
+    };
+    Err(DriveError::refused(
+        ExitCode::Environment,
+        format!(
+            "worktrees would be made in {root}, which is inside the repository {around}; set XDG_CACHE_HOME to a directory outside it"
+        ),
+    ))
 }
 
 /// Copies a file, link or directory with modes and times; contents by reflink where the file system has it.

@@ -34,6 +34,17 @@ pub(super) fn lock(setup: &Setup) -> Result<BranchLock, DriveError> {
     })
 }
 
+/// A run moves its branch, so nobody may have it checked out. To look at it is no hindrance for reading commands.
+pub fn branch_is_free(repository: &Repository, feature: &str) -> Result<(), DriveError> {
+    let branch = branch_name(feature);
+    match repository.checked_out_in(&branch) {
+        Some(place) => Err(usage(format!(
+            "`{branch}` is checked out in {place}; switch to another branch there (`git switch -`), as runs move it"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Where a run stands: base and branch resolved, results of earlier runs read. `pinned` is the base of an open run.
 pub fn ground(
     graph: Graph,
@@ -47,11 +58,6 @@ pub fn ground(
     if let Some(blocking) = repository.branch_name_blocked(&branch)? {
         return Err(usage(format!(
             "the branch `{branch}` cannot be made while the branch `{blocking}` exists; rename that one"
-        )));
-    }
-    if let Some(place) = repository.checked_out_in(&branch) {
-        return Err(usage(format!(
-            "`{branch}` is checked out in {place}; switch to another branch there (`git switch -`), as runs move it"
         )));
     }
     let head = repository.branch(&branch)?;

@@ -40,6 +40,7 @@ pub(super) async fn open(
 ) -> Result<Run, DriveError> {
     let Setup { graph, plan, repository, environment, detected, options } = setup;
     let feature = graph.feature.id.clone();
+    preflight::branch_is_free(&repository, &feature)?;
     let store = open_store(&repository)?;
     let state_dir = repository.state_dir();
     let opened = Journal::open(&state_dir, &feature)?;
@@ -59,7 +60,7 @@ pub(super) async fn open(
         );
         progress.note(&Note::Warning { text: &text });
     }
-    let places = Places::new(&feature, &repository, environment, detected)?;
+    let places = Places::new(&repository, &feature, environment, detected)?;
     let mut settled = end_attempts(&state, &places, &feature).await?;
     let branch = branch_name(&feature);
     let (intents, moved) = settle_intents(&state, &repository, &feature, &branch)?;
@@ -70,8 +71,11 @@ pub(super) async fn open(
     // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
     // is for a new run.
     let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
+    // So is a unit that is to run again: it starts from the head with its earlier result.
+    let resumed = resumed.filter(|_| options.redo.is_empty());
     if state.open_run().is_some() && resumed.is_none() {
-        let reason = "another plan or base was asked for before the run was finished".to_owned();
+        let reason =
+            "another plan or base, or a unit again, was asked for before the run was finished".to_owned();
         settled.push(Event::RunEnded {
             feature: feature.clone(),
             exit: ExitCode::Interrupted.code(),
@@ -264,7 +268,8 @@ fn settle_intents(
     for intent in state.open_intents() {
         let mut tip = repository.branch(branch)?;
         // The branch is where the intent found it, or was about to be made.
-        let made_before = !state.landings().is_empty();
+        let open = state.open_run().map_or(0, |run| run.seq);
+        let made_before = state.landings().last().is_some_and(|landing| landing.seq > open);
         let untouched = (tip.is_none() && !made_before) || tip.as_ref() == Some(&intent.parent);
         let written = repository.commit(&intent.commit).is_ok();
         if untouched && written {

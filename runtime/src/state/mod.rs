@@ -100,9 +100,12 @@ impl Gate {
         self.decision_on(closure).is_some_and(Decision::is_approval)
     }
 
-    /// Was the gate recorded as passed with this closure?
+    /// Was the gate recorded as passed with this closure, and not refused since?
     pub fn has_passed(&self, closure: &str) -> bool {
-        self.passed.as_ref().is_some_and(|passed| passed.closure == closure)
+        let Some(passed) = self.passed.as_ref().filter(|passed| passed.closure == closure) else {
+            return false;
+        };
+        self.decision_on(closure).is_none_or(|decision| decision.is_approval() || decision.seq < passed.seq)
     }
 }
 
@@ -383,11 +386,11 @@ impl State {
     }
 
     /// The newest attempt for this key, with its captured manifest, if all that was wrong with it is its
-    /// scope: under a wider one it is adopted without an agent.
-    pub fn out_of_scope_patch(&self, unit: &str, key: &str) -> Option<(String, Sha256)> {
+    /// scope, and the unit's policy is another one since: under a wider one it is adopted without an agent.
+    pub fn out_of_scope_patch(&self, unit: &str, key: &str, policy: &str) -> Option<(String, Sha256)> {
         let failed = self.units.get(unit)?.adoptable(key)?;
-        let out_of_scope = failed.class == FailureClass::OutOfScope;
-        Some((failed.attempt.clone(), failed.captured.filter(|_| out_of_scope)?))
+        let adoptable = failed.class == FailureClass::OutOfScope && failed.policy != policy;
+        Some((failed.attempt.clone(), failed.captured.filter(|_| adoptable)?))
     }
 
     /// The unit's block, if it was for this key and this policy.

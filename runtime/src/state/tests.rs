@@ -77,8 +77,12 @@ fn lost_attempts_cost_money_and_no_try() {
     assert_eq!(unit.counted_failures("k"), 2);
     assert!(unit.failed_alike_twice("k"));
     assert_eq!(unit.adoptable("k").unwrap().attempt, "a3");
-    assert_eq!(state.out_of_scope_patch("u", "k"), Some(("a3".to_owned(), samples::blob("captured"))));
-    assert_eq!(state.out_of_scope_patch("v", "k"), None);
+    assert_eq!(
+        state.out_of_scope_patch("u", "k", "wider"),
+        Some(("a3".to_owned(), samples::blob("captured")))
+    );
+    assert_eq!(state.out_of_scope_patch("u", "k", "policy"), None, "nothing about its scope changed");
+    assert_eq!(state.out_of_scope_patch("v", "k", "wider"), None);
     assert_eq!(state.spent_on("u"), Spending { micro_usd: 1040, unknown: 0 });
     assert_eq!(state.spent(), Spending { micro_usd: 1540, unknown: 0 });
     assert_eq!(state.spent_in("r"), state.spent());

@@ -71,7 +71,12 @@ fn shapes() -> &'static Regex {
 pub fn recordable(text: &str) -> String {
     let (masked, _) = mask(text.as_bytes());
     let text = String::from_utf8_lossy(&masked);
-    let harmless = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
+    // Neither what steers a terminal nor what turns text around.
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let harmless = text.chars().map(|c| if steers(c) { ' ' } else { c });
     let mut short: String = harmless.take(600).collect();
     if short.chars().count() == 600 {
         short.push('…');

@@ -67,7 +67,8 @@ pub fn compose(node: &Node, context: &Context) -> String {
     if !context.upstream.is_empty() {
         let _ = writeln!(out, "\n## What the units before this one changed\n");
         for (path, what) in &context.upstream {
-            let _ = writeln!(out, "- `{path}` ({what})");
+            // An agent chose the name: it must not look like a text of ours.
+            let _ = writeln!(out, "- `{}` ({what})", path.escape_debug());
         }
     }
     if let Some(failure) = &context.failure {

@@ -79,9 +79,8 @@ pub(super) fn project(found: &[Found], facts: &Facts) -> String {
         .child(Line::new("timeout", "An attempt that takes longer is ended.").text_property("total", "30m"));
     // Other agents do not say what they cost, so a limit of money would mean nothing.
     if facts.claude {
-        defaults = defaults.child(
-            Line::new("budget", "What the attempts of one unit may cost, in dollars.").number("usd", 5),
-        );
+        defaults =
+            defaults.child(Line::new("budget", "What one attempt may cost, in dollars.").number("usd", 5));
     }
     project = project.child(agent).child(defaults.gap());
     if let Some(worktree) = worktree(found) {

@@ -84,7 +84,7 @@ impl Unit<'_> {
             boot: shim.id().boot.clone(),
             host: shim.id().host.clone(),
         };
-        let started = self.started(&id, number, reserved, &text, shim_id)?;
+        let started = self.started(&id, reserved, &text, shim_id)?;
         crash::point("attempt.before-started");
         run.append(vec![Event::AttemptStarted(started)], Durability::Synced)?;
         // From here on the journal holds the reservation.
@@ -194,7 +194,6 @@ impl Unit<'_> {
     fn started(
         &self,
         id: &str,
-        number: u32,
         reserved: u64,
         text: &str,
         shim: ShimId,
@@ -207,7 +206,12 @@ impl Unit<'_> {
             feature: ground.graph.feature.id.clone(),
             unit: self.node.id.clone(),
             attempt: id.to_owned(),
-            number,
+            number: self
+                .run
+                .state
+                .borrow()
+                .unit(&self.node.id)
+                .map_or(1, |unit| unit.next_number(&self.work.keyed.key)),
             key: self.work.keyed.key.clone(),
             manifest,
             start_tree: tree_id(&self.work.start),
@@ -296,7 +300,7 @@ impl Unit<'_> {
             report_bytes.as_deref(),
         );
         for note in &said.notes {
-            run.progress.note(&Note::Warning { text: &format!("{}: {note}", self.node.id) });
+            run.progress.note(&Note::Warning { text: &format!("{}: {}", self.node.id, recordable(note)) });
         }
         let scope = &self.node.scope;
         let patterns = scope.writes.iter().chain(&scope.creates).filter_map(|text| Pattern::parse(text).ok());

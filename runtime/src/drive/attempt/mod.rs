@@ -234,7 +234,12 @@ impl Unit<'_> {
                 criteria: std::slice::from_ref(&criterion),
                 verify: &[],
             };
-            if self.run.check_tree(&subject).await?.passed() {
+            let report = self.run.check_tree(&subject).await?;
+            if let Some(missing) = report.missing {
+                let message = format!("the stop condition \"{}\" cannot be judged: {missing}", stop.text);
+                return Err(DriveError::refused(ExitCode::Environment, message));
+            }
+            if report.passed() {
                 return Ok(Some(format!("stop: {}", stop.text)));
             }
         }

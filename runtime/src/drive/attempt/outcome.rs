@@ -15,7 +15,7 @@ use super::super::judge::{outside, quoted_list};
 use super::super::progress::Note;
 use super::{EXCERPT, Ended, Left, Tried, Unit, Verified, fields_json};
 use crate::journal::Durability;
-use crate::patch::{Patch, Tree, TreeFile};
+use crate::patch::{Patch, Tree};
 use crate::record::{
     AttemptFailed, CapturedManifest, Event, Evidence, FailureClass, OutputEntry, RECORD_VERSION,
     ResultObject, ResultVerdict, Signature,
@@ -77,7 +77,7 @@ impl Unit<'_> {
         if let Some(message) = self.stray_links(&left.manifest.patch)? {
             return self.fail_with(left, FailureClass::OutOfScope, &[], message, Report::default(), true);
         }
-        let rerun = !self.run.ground.borrow().known.of(&self.node.id).is_empty();
+        let rerun = self.run.ground.borrow().holds_earlier(&self.node.id, &self.work.start);
         let looks_only = self.node.scope.writes.is_empty() && self.node.scope.creates.is_empty();
         if left.manifest.patch.changes.is_empty() && !rerun && !looks_only {
             let message = "it changed nothing".to_owned();
@@ -120,7 +120,7 @@ impl Unit<'_> {
         if let Some(ended) = self.stop_after(left, &tree).await? {
             return Ok(ended);
         }
-        let report = self.check(&self.work.start, &tree).await?;
+        let report = self.check(&tree).await?;
         if report.cancelled {
             return Ok(Tried::Halted(Halt::Waiting));
         }
@@ -155,10 +155,15 @@ impl Unit<'_> {
     }
 
     /// Criteria, verifiers, and that what the unit creates is there.
-    async fn check(&self, start: &Tree, tree: &Tree) -> Result<Report, DriveError> {
+    async fn check(&self, tree: &Tree) -> Result<Report, DriveError> {
+        // A unit that runs again has its earlier result in its start tree; it changed that all the same.
+        let before = {
+            let ground = self.run.ground.borrow();
+            ground.without(std::iter::once(self.node.id.as_str()), &self.work.start)
+        };
         let subject = Subject {
             id: &self.node.id,
-            start,
+            start: &before,
             tree,
             criteria: &self.node.ask.criteria,
             verify: &self.node.policy.verify,
@@ -232,26 +237,19 @@ impl Unit<'_> {
             unit: &self.node.id,
             why: "a commit on the branch claims to be its result",
         });
-        let (start, tip) = {
-            let ground = self.run.ground.borrow();
-            let mut start = ground.tip_tree.clone();
-            // What stood there before: predicates about changes are judged against it.
-            for left in output {
-                let path = left.path.clone().into_bytes();
-                match ground.known.before(&self.node.id, &left.path).flatten() {
-                    Some(entry) => {
-                        drop(start.files.insert(path, TreeFile { entry: entry.clone(), content: None }))
-                    }
-                    None => drop(start.files.remove(&path)),
-                }
-            }
-            (start, ground.tip_tree.clone())
-        };
-        let report = self.check(&start, &tip).await?;
+        let tip = self.run.ground.borrow().tip_tree.clone();
+        let report = self.check(&tip).await?;
+        if report.cancelled {
+            return Ok(Some(Ended::Halted(Halt::Waiting)));
+        }
+        if let Some(missing) = &report.missing {
+            self.run.progress.note(&Note::Halted { unit: &self.node.id, why: missing });
+            return Ok(Some(Ended::Halted(Halt::Environment)));
+        }
         if !report.passed() {
             return Ok(None);
         }
-        let verified = self.result(&Patch::default(), report.verdicts, None, None, Some(output))?;
+        let verified = self.result(&Patch::default(), report.verdicts, None, None, Some((output, &tip)))?;
         Ok(Some(Ended::Verified(Box::new(verified))))
     }
 
@@ -261,11 +259,18 @@ impl Unit<'_> {
         verdicts: Vec<ResultVerdict>,
         attempt: Option<String>,
         micro_usd: Option<u64>,
-        claimed: Option<&[OutputEntry]>,
+        claimed: Option<(&[OutputEntry], &Tree)>,
     ) -> Result<Verified, DriveError> {
         let ground = self.run.ground.borrow();
         let mut output = ground.known.output(&self.node.id);
-        output.extend(claimed.unwrap_or_default().iter().map(|left| (left.path.clone(), left.entry.clone())));
+        let (claimed, tree) = claimed.unwrap_or((&[], &self.work.start));
+        output.extend(claimed.iter().map(|left| (left.path.clone(), left.entry.clone())));
+        // What was verified counts: an edit or a revert since its last landing is a part of this result.
+        for (path, left) in &mut output {
+            if ground.known.last_writer(path) == Some(self.node.id.as_str()) {
+                *left = tree.entry(path).cloned();
+            }
+        }
         output.extend(patch.changes.iter().map(|change| (change.path.clone(), change.after.clone())));
         let person = ground.repository.user();
         let feature = ground.graph.feature.id.clone();

@@ -15,9 +15,6 @@ use crate::record::{FailureClass, Usage};
 /// The most that is read of a report that an agent wrote.
 pub const REPORT_LIMIT: u64 = 64 * 1024;
 
-/// Characters of an agent's own words that are kept.
-const LONGEST_WORDS: usize = 4000;
-
 /// How to start an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
@@ -100,19 +97,7 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
     {
         read_report(bytes, &mut said);
     }
-    let words = said.failure.iter_mut().map(|(_, message)| message);
-    words.chain(&mut said.blocked).chain(&mut said.notes).for_each(|words| *words = for_people(words));
     said
-}
-
-/// An agent's words as they may stand on a terminal and in a record: without characters that steer a terminal or
-/// turn text around, and not endless.
-fn for_people(words: &str) -> String {
-    let steers = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    words.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).take(LONGEST_WORDS).collect()
 }
 
 /// A line of the agent's output as a person may want to see it; `None` if it says nothing to people.
