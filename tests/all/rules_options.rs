@@ -464,7 +464,7 @@ fn a_deleted_branch_costs_nothing_unasked() {
     let repo = Repo::counted("off", TWO, &BOTH);
     repo.exec(&[]).expect(0);
     repo.git(&["branch", "-D", BRANCH]);
-    let run = repo.exec(&[]);
+    let run = repo.exec(&[]).expect(4);
+    assert!(run.all().contains("loop exec --redo one"), "{}", run.all());
     assert_eq!(repo.count("agent"), 2, "{}", run.all());
-    panic!("{}", run.all());
 }
