@@ -122,7 +122,7 @@ pub struct Schedule {
     /// Queued nodes by canonical rank.
     queue: BTreeSet<(u32, Index)>,
     rank: Vec<u32>,
-    /// Something before it was accepted and could not land: what was made on top of it must not land either.
+    /// Something before it was accepted and could not land: nothing is begun on top of it.
     cut_off: Vec<bool>,
     /// Everything in `shape.canonical` before this has been settled, or was skipped for good.
     land_from: usize,
@@ -283,15 +283,11 @@ impl Schedule {
     }
 
     fn accept(&mut self, node: Index, actions: &mut Vec<Action>) {
-        if self.cut_off[node as usize] {
-            self.stages[node as usize] = Stage::Halted(Halt::Failed);
-            return;
-        }
         self.stages[node as usize] = Stage::Accepted;
         self.tell(node, actions, |kind| kind != Kind::Gate);
     }
 
-    /// Takes everything behind a unit out of the run that could not land.
+    /// Nothing more is begun, and paid, behind a unit that could not land.
     fn cut_off_behind(&mut self, node: Index) {
         let mut open = vec![node];
         while let Some(at) = open.pop() {
@@ -299,14 +295,7 @@ impl Schedule {
                 if std::mem::replace(&mut self.cut_off[*next as usize], true) {
                     continue;
                 }
-                match self.stages[*next as usize] {
-                    Stage::Accepted => self.stages[*next as usize] = Stage::Halted(Halt::Failed),
-                    Stage::Queued => {
-                        self.queue.remove(&(self.rank[*next as usize], *next));
-                        self.stages[*next as usize] = Stage::Unknown;
-                    }
-                    _ => {}
-                }
+                self.queue.remove(&(self.rank[*next as usize], *next));
                 open.push(*next);
             }
         }
@@ -552,23 +541,20 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_on_a_unit_that_could_not_land_does_not_land() {
-        // 0 <- 1 <- 2; 3 stands alone.
+    fn nothing_is_begun_behind_a_unit_that_cannot_land() {
+        // 0 <- 1 <- 2; one at a time, so that 1 waits while 0 lands.
         let shape = shape(&[(0, 1), (1, 2)], &[Kind::Work; 4]);
-        let mut schedule = Schedule::new(shape, 4);
+        let mut schedule = Schedule::new(shape, 1);
         schedule.start();
         schedule.on(Event::Judged(0, Judgement::Run));
-        schedule.on(Event::Judged(3, Judgement::Run));
-        assert_eq!(schedule.on(Event::Accepted { node: 3, lands: true }), []);
+        assert_eq!(schedule.on(Event::Judged(3, Judgement::Run)), []);
         let next = schedule.on(Event::Accepted { node: 0, lands: true });
-        assert_eq!(next, [Action::Judge(1), Action::Land(0)]);
+        assert_eq!(next, [Action::Judge(1), Action::Run(3), Action::Land(0)]);
         schedule.on(Event::Judged(1, Judgement::Run));
         schedule.on(Event::Halted(0, Halt::Failed));
-        let next = schedule.on(Event::Accepted { node: 1, lands: true });
-        assert_eq!(next, [Action::Land(3)]);
+        assert_eq!(schedule.on(Event::Accepted { node: 3, lands: true }), [Action::Land(3)]);
         assert_eq!(schedule.on(Event::Landed(3)), [Action::End]);
-        let halted: Vec<Index> = schedule.halted().map(|(node, _)| node).collect();
-        assert_eq!(halted, [0, 1]);
+        assert_eq!(schedule.unreached().collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl World {
         }
         let lost = journal.of("attempt.lost").len();
         assert_eq!(journal.dispatched().len(), self.units.len() + lost, "{what}: each attempt has an end");
+        // One that was found by its key names the record where it was made.
         let made = journal.of("verify.done").into_iter().filter(|done| done["cached_from"].is_null());
         let verdicts: Vec<&str> = made.filter_map(|done| done["key"].as_str()).collect();
         let once: BTreeSet<&str> = verdicts.iter().copied().collect();

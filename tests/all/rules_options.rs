@@ -464,7 +464,13 @@ fn a_deleted_branch_costs_nothing_unasked() {
     let repo = Repo::counted("off", TWO, &BOTH);
     repo.exec(&[]).expect(0);
     repo.git(&["branch", "-D", BRANCH]);
-    let run = repo.exec(&[]);
+    let run = repo.exec(&[]).expect(4);
     assert_eq!(repo.count("agent"), 2, "{}", run.all());
-    panic!("{}", run.all());
+    assert!(
+        run.all().contains("not on the branch any more") && run.all().contains("--redo one"),
+        "{}",
+        run.all()
+    );
+    repo.exec(&["--redo", "one", "--redo", "two"]).expect(0);
+    assert_eq!((repo.count("agent"), repo.landed(BRANCH).len()), (4, 2));
 }

@@ -71,7 +71,7 @@ pub fn ground(
         && !repository.is_ancestor(&start, head)?
     {
         return Err(usage(format!(
-            "`{branch}` exists and does not contain `{asked}`; delete the branch to start anew, or leave `--base` out to go on with it"
+            "`{branch}` exists and does not contain `{asked}`; leave `--base` out to go on with it, or delete the branch and run its units anew with `--redo`"
         )));
     }
     let branch_exists = head.is_some();
