@@ -84,7 +84,7 @@ impl World {
 
     /// Runs the program once; with `at`, until it kills itself there.
     pub(crate) fn run(&mut self, arguments: &[&str], at: &str) -> Outcome {
-        self.watch.next_start();
+        self.watch.next_start(&mut self.repo);
         self.repo.set_env("LOOP_CRASH_AT", at);
         let outcome = self.repo.run_loop(arguments);
         self.after_stop(&format!("{arguments:?} with a crash at {at:?}"));
@@ -276,7 +276,7 @@ fn a_kill_at_any_moment_can_be_survived() {
         let first = "setsid sleep 300 > /dev/null 2>&1 < /dev/null &\nsleep 0.05";
         let mut world = World::new(level, SIX, first, Watch::start(|_| true));
         for delay in &delays {
-            world.watch.next_start();
+            world.watch.next_start(&mut world.repo);
             let running = world.repo.spawn_loop(&["exec", PLAN, "--jobs", "3"]);
             std::thread::sleep(Duration::from_millis(*delay));
             running.kill();

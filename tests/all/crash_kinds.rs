@@ -146,7 +146,7 @@ fn a_lost_attempt_does_not_count_against_the_attempts() {
 fn another_cache_directory_does_not_hide_an_agent_that_still_works() {
     // The shim is stopped, so it does not end its agent when the program is killed.
     let mut world = World::new("off", TWO, "sleep 0.5", Watch::start(|_| true));
-    world.watch.next_start();
+    world.watch.next_start(&mut world.repo);
     let running = world.repo.spawn_loop(&EXEC);
     wait_until("the agent", Duration::from_secs(30), || world.watch.alive() > 0);
     let shim = world.repo.journal().of("attempt.started")[0]["shim"]["pid"].to_string();

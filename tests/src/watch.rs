@@ -21,8 +21,8 @@ pub struct Watch {
 
 #[derive(Default)]
 struct Seen {
-    /// Counts starts of the program.
-    generation: u64,
+    /// Starts of the program so far.
+    starts: u64,
     calls: BTreeMap<String, usize>,
     open: Vec<Call>,
     clashes: Vec<String>,
@@ -30,7 +30,8 @@ struct Seen {
 
 struct Call {
     unit: String,
-    generation: u64,
+    /// The start of the program that it belongs to. The agent says it: one of a start before may be heard late.
+    start: u64,
     stream: TcpStream,
 }
 
@@ -66,9 +67,11 @@ impl Watch {
         self.seen.lock().expect("no thread panics while it holds the lock")
     }
 
-    /// The program is started once more: agents of before must be gone when one of its agents begins.
-    pub fn next_start(&self) {
-        self.seen().generation += 1;
+    /// The program is started once more in `repo`: agents of before must be gone when one of its agents begins.
+    pub fn next_start(&self, repo: &mut Repo) {
+        let mut seen = self.seen();
+        seen.starts += 1;
+        repo.set_env("WATCH_START", seen.starts.to_string());
     }
 
     /// Calls of a unit's agent so far.
@@ -102,19 +105,26 @@ fn called(stream: TcpStream, seen: &Mutex<Seen>, may_start: &(dyn Fn(&str) -> bo
     if read.unwrap_or(0) == 0 || stream.set_nonblocking(true).is_err() {
         return;
     }
-    let unit = unit.trim_end().to_owned();
     let Ok(mut answer) = stream.try_clone() else { return };
+    let said = unit.trim_end();
+    let (unit, start) = said.split_once(' ').unwrap_or((said, ""));
+    let (unit, start) = (unit.to_owned(), start.parse().unwrap_or(0));
     {
         let mut seen = seen.lock().expect("no thread panics while it holds the lock");
-        let generation = seen.generation;
+        let call = Call { unit: unit.clone(), start, stream };
         let clash = seen
             .open
             .iter()
-            .find(|call| (call.unit == unit || call.generation != generation) && call.is_alive())
-            .map(|call| format!("`{unit}` began while the agent of `{}` lived", call.unit));
+            .find(|other| (other.unit == unit || other.start != start) && other.is_alive() && call.is_alive())
+            .map(|other| {
+                format!(
+                    "`{unit}` of start {start} began while `{}` of start {} lived",
+                    other.unit, other.start
+                )
+            });
         seen.clashes.extend(clash);
         *seen.calls.entry(unit.clone()).or_default() += 1;
-        seen.open.push(Call { unit: unit.clone(), generation, stream });
+        seen.open.push(call);
     }
     let begun = Instant::now();
     while !may_start(&unit) && begun.elapsed() < Duration::from_secs(5) {
@@ -131,7 +141,7 @@ impl Repo {
         repo.edit(
             "loop.kdl",
             "run sh \"agents/work.sh\";",
-            "run bash \"agents/work.sh\"; env WATCH_PORT STUBBORN;",
+            "run bash \"agents/work.sh\"; env WATCH_PORT WATCH_START STUBBORN;",
         );
         repo.write("agents/work.sh", WORK);
         repo.commit("Watched");
@@ -142,6 +152,6 @@ impl Repo {
 }
 
 const WORK: &str = r#"# Says the unit and waits for leave; the connection stays open as long as any of this lives.
-exec 9<> "/dev/tcp/127.0.0.1/$WATCH_PORT" && echo "$LOOP_UNIT" >&9 && read -r _ <&9 || exit 1
+exec 9<> "/dev/tcp/127.0.0.1/$WATCH_PORT" && echo "$LOOP_UNIT $WATCH_START" >&9 && read -r _ <&9 || exit 1
 exec sh "agents/unit/$LOOP_UNIT.sh"
 "#;
