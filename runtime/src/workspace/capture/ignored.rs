@@ -2,6 +2,7 @@
 //!
 //! Does not know which files are tracked; global and system rules, and `info/exclude`, do not count.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -32,7 +33,7 @@ impl Rules {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             // Only UTF-8 names can be captured at all, so other lines decide nothing.
             if let Ok(line) = std::str::from_utf8(line) {
-                builder.add_line(None, line).ok();
+                builder.add_line(None, &with_short_runs(line)).ok();
             }
         }
         match builder.build() {
@@ -57,4 +58,19 @@ impl Rules {
         }
         false
     }
+}
+
+/// A run of three asterisks or more means to git what two do (`wildmatch` reads on to the end of the run); the
+/// matcher takes it for something else.
+fn with_short_runs(line: &str) -> Cow<'_, str> {
+    if !line.contains("***") {
+        return Cow::Borrowed(line);
+    }
+    let mut short = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c != '*' || !short.ends_with("**") {
+            short.push(c);
+        }
+    }
+    Cow::Owned(short)
 }

@@ -460,7 +460,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
     #[test]
     fn ignore_rules_mean_what_git_means(
-        top in proptest::collection::vec("!?/?[ab*?]{1,3}(/[ab*]{1,2})?/?|\\*\\*/[ab]|[ab]/\\*\\*|#a|\\[ab\\]|a |\\\\!a", 0..5),
+        top in proptest::collection::vec("!?/?[ab*?]{1,3}(/[ab*]{1,2})?/?|\\*\\*/[ab]|[ab]/\\*\\*|#a|\\[ab\\]|a |\\\\!a|\\*{3,4}(/[*ab])?|[ab]/\\*{3}", 0..5),
         sub in proptest::collection::vec("!?/?[ab*]{1,2}/?", 0..3),
         paths in proptest::collection::btree_set("[ab]{1,2}(/[ab]{1,2}){0,2}|!a|#a", 1..8),
     ) {
