@@ -144,3 +144,24 @@ fn the_shell_script_checks_a_real_journal() {
     let (code, said) = check();
     assert!(code == Some(1) && said.starts_with("record "), "{code:?} {said}");
 }
+
+/// The vectors of the specification are made again by a script that shares no line with the code under test.
+#[test]
+fn the_vectors_of_hashing_are_those_of_an_independent_script() {
+    let run = |text: &str| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("hashing.md");
+        fs::write(&path, text).expect("written");
+        let script = workspace_root().join("tests/fixtures/hashing/vectors.py");
+        let output =
+            std::process::Command::new("python3").arg(script).arg(&path).output().expect("python3 runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let text = read("spec/hashing.md");
+    let (code, said) = run(&text);
+    assert_eq!(code, Some(0), "{said}");
+    let at = text.rfind("\"digest\": \"").expect("there is a vector") + "\"digest\": \"".len();
+    let other = if &text[at..=at] == "0" { "1" } else { "0" };
+    let (code, said) = run(&format!("{}{other}{}", &text[..at], &text[at + 1..]));
+    assert_eq!(code, Some(1), "a wrong digest is noticed: {said}");
+}

@@ -1,3 +1,7 @@
+//! Appending, cutting, damaging and repairing journals on a real disk.
+//!
+//! Does not know what the records mean.
+
 use proptest::prelude::*;
 
 use super::*;

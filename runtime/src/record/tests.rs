@@ -1,3 +1,7 @@
+//! Records as they stand on disk, and what their readers refuse.
+//!
+//! Does not know files.
+
 use serde_json::json;
 
 use super::*;

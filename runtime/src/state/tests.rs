@@ -1,3 +1,7 @@
+//! Folds of sample records.
+//!
+//! Does not know how a journal is read.
+
 use super::*;
 use crate::record::{Verdict, samples};
 

@@ -1,3 +1,7 @@
+//! Blobs kept, damaged, lost and swept.
+//!
+//! Does not know what the blobs hold.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

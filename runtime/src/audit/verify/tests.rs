@@ -1,3 +1,7 @@
+//! Damage of every kind to a sample journal, and what the check says of it.
+//!
+//! Does not know the writer beyond the sample that it makes.
+
 use camino::Utf8PathBuf;
 
 use super::*;
