@@ -88,6 +88,8 @@ pub(crate) struct Run {
     tools: RefCell<BTreeMap<Vec<String>, loop_compiler::graph::Tool>>,
     /// Digests of programs, by path.
     binaries: RefCell<BTreeMap<String, String>>,
+    /// The programs that the selected nodes need were looked for and found.
+    programs_found: Cell<bool>,
     /// Reasons to end with something else than the schedule says.
     verdict: Cell<ExitCode>,
     /// Held while the prepared worktree is made.
@@ -132,16 +134,15 @@ pub async fn run(setup: Setup, progress: Rc<dyn Progress>) -> Result<ExitCode, D
     let _lock = preflight::lock(&setup)?;
     let (handle, cancel) = cancellation();
     let run = Rc::new(resume::open(setup, progress, cancel).await?);
-    let exit = drive(&run, &handle).await;
-    let (exit, reason) = match exit {
-        Ok(exit) => (exit, exit.words().to_owned()),
-        Err(error) => {
-            let (exit, error) = (error.exit(), error.with_advice());
-            run.progress.note(&Note::Warning { text: &error.to_string() });
-            (exit, error.to_string())
-        }
+    let ended = drive(&run, &handle).await.map_err(DriveError::with_advice);
+    let (exit, reason) = match &ended {
+        Ok(exit) => (*exit, exit.words().to_owned()),
+        Err(error) => (error.exit(), error.to_string()),
     };
-    run.end(exit, &reason)?;
+    // On a full disk the end cannot be recorded either: what came first is told.
+    let recorded = run.end(exit, &reason);
+    let exit = ended?;
+    recorded?;
     run.progress.note(&Note::RunEnded { exit, reason: &reason });
     Ok(exit)
 }
@@ -373,6 +374,17 @@ impl Run {
         Ok(())
     }
 
+    /// Looks for every program of the run before the first thing is started. A run in which nothing has to be started
+    /// needs none: it may take place where no agent is installed.
+    fn need_programs(&self) -> Result<(), DriveError> {
+        if !self.programs_found.get() {
+            let ground = self.ground.borrow();
+            preflight::programs(&ground, &self.places, &selection(&ground, &self.options))?;
+            self.programs_found.set(true);
+        }
+        Ok(())
+    }
+
     fn judge(&self, node: Index) -> Result<Judgement, DriveError> {
         let decision = self.ground.borrow().judge(node, &self.state.borrow(), &self.options.redo)?;
         let id = self.ground.borrow().node(node).id.clone();
@@ -393,7 +405,10 @@ impl Run {
                 self.ground.borrow_mut().settled.insert(node, settled);
                 Judgement::Accepted
             }
-            Decision::Run(_) => Judgement::Run,
+            Decision::Run(_) => {
+                self.need_programs()?;
+                Judgement::Run
+            }
             Decision::Halt(halt, why) => {
                 self.progress.note(&Note::Halted { unit: &id, why: &why });
                 Judgement::Halt(halt)

@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
-use super::{Run, Setup, branch_name, nonce, open_store, preflight, selection};
+use super::{Run, Setup, branch_name, nonce, open_store, preflight};
 use crate::crash;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
@@ -119,8 +119,6 @@ pub(super) async fn open(
         options.base.as_deref(),
         pinned.as_ref().map(|(_, head, _)| head),
     )?;
-    let selected = selection(&ground, &options);
-    preflight::programs(&ground, &places, &selected)?;
     let (run_id, base_name) = match &pinned {
         Some((id, _, base)) => (id.clone(), base.clone()),
         None => (nonce()?, base_name),
@@ -151,6 +149,7 @@ pub(super) async fn open(
         cancel,
         tools: RefCell::new(BTreeMap::new()),
         binaries: RefCell::new(BTreeMap::new()),
+        programs_found: Cell::new(false),
         verdict: Cell::new(ExitCode::Complete),
         preparing: tokio::sync::Mutex::new(()),
         spent_elsewhere,
