@@ -217,6 +217,8 @@ pub struct RunStarted {
     pub branch: String,
     /// The commit that the run is pinned to.
     pub head: ObjectId,
+    /// Units that were asked for again, sorted: the same command after a crash does not ask a second time.
+    pub redo: Vec<String>,
     pub actor: Actor,
     pub version: String,
 }

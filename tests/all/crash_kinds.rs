@@ -281,3 +281,27 @@ fn never_two_agents_at_once_although_a_grandchild_stayed() {
     assert_eq!(repo.landed(BRANCH), ["a"]);
     assert!(!bound(), "the grandchild of the second agent is gone as well");
 }
+
+/// The same command after a crash, `--redo` included, pays once for what was asked once.
+#[test]
+fn a_unit_that_was_asked_for_again_is_not_asked_for_a_third_time_after_a_crash() {
+    const REDO: [&str; 2] = ["--redo", "a"];
+    for at in ["attempt.after-captured", "accept.after-append", "run.before-ended"] {
+        let watch = Watch::start(|_| true);
+        let scripts =
+            [("a", "mkdir -p out; echo a > out/a.txt\n"), ("b", "mkdir -p out; echo b > out/b.txt\n")];
+        let mut repo = Repo::watched("off", &watch, TWO, &scripts);
+        let calls = || (watch.calls("a"), watch.calls("b"));
+        repo.exec(&[]).expect(0);
+        assert_eq!(calls(), (1, 1), "{at}");
+        repo.set_env("LOOP_CRASH_AT", at);
+        assert_eq!(repo.exec(&REDO).code, 137, "{at}");
+        repo.set_env("LOOP_CRASH_AT", "");
+        assert_eq!(calls(), (2, 1), "{at}");
+        repo.exec(&REDO).expect(0);
+        assert_eq!(calls(), (2, 1), "{at}: paid again for a wish that was fulfilled");
+        // Asked anew, when the run is over, it runs anew.
+        repo.exec(&REDO).expect(0);
+        assert_eq!(calls(), (3, 1), "{at}");
+    }
+}

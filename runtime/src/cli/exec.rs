@@ -13,7 +13,7 @@ use super::ExecArgs;
 use super::follow::Follow;
 use super::load::{Loaded, load, look};
 use super::output::{Failure, print};
-use crate::drive::{self, Decision, Options, Setup};
+use crate::drive::{self, Decision, Options, Redo, Setup};
 use crate::fault::ExitCode;
 use crate::sandbox::{Containment, Detected, detect};
 use crate::schedule::Halt;
@@ -112,6 +112,7 @@ pub(super) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
 fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
     drive::branch_is_free(&loaded.repository, &loaded.graph.feature.id)?;
     let (mut ground, state, base) = look(loaded, options.base.as_deref())?;
+    let redo = Redo { units: options.redo.clone(), since: state.records() };
     let selected = drive::selection(&ground, options);
     let mut text = format!("Would start from {base} at {}\n", ground.tip.short());
     let mut open = BTreeSet::new();
@@ -132,7 +133,7 @@ fn dry_run(loaded: Loaded, options: &Options) -> Result<ExitCode, Failure> {
             open.insert(index);
             continue;
         }
-        let decision = ground.judge(index, &state, &options.redo)?;
+        let decision = ground.judge(index, &state, &redo)?;
         let line = match decision {
             Decision::Done(settled) => {
                 ground.settled.insert(index, settled);

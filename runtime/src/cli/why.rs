@@ -66,7 +66,7 @@ fn answer(ground: &mut Ground, state: &State, unit: &str) -> Result<Answer, Fail
             if unsettled.is_some() {
                 continue;
             }
-            match ground.judge(index, state, &options.redo)? {
+            match ground.judge(index, state, &Default::default())? {
                 Decision::Done(settled) | Decision::Accepted(settled) => {
                     drop(ground.settled.insert(index, settled))
                 }

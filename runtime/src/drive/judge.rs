@@ -41,6 +41,25 @@ pub struct Ground {
     pub settled: BTreeMap<Index, Settled>,
 }
 
+/// Units that are to run again although a result holds.
+#[derive(Clone, Debug, Default)]
+pub struct Redo {
+    pub units: BTreeSet<String>,
+    /// `seq` from which on the wish was made: what was accepted or blocked since fulfils it.
+    pub since: u64,
+}
+
+impl Redo {
+    /// Is the unit still to run again?
+    pub fn asks(&self, state: &State, unit: &str) -> bool {
+        let fulfilled = state.unit(unit).is_some_and(|unit| {
+            unit.accepted().last().is_some_and(|accepted| accepted.seq >= self.since)
+                || unit.block().is_some_and(|block| block.seq >= self.since)
+        });
+        self.units.contains(unit) && !fulfilled
+    }
+}
+
 /// A unit's result as its dependants see it.
 #[derive(Clone)]
 pub struct Settled {
@@ -172,12 +191,7 @@ impl Ground {
     }
 
     /// Judges a node whose predecessors are all settled or accepted.
-    pub fn judge(
-        &self,
-        index: Index,
-        state: &State,
-        redo: &BTreeSet<String>,
-    ) -> Result<Decision, DriveError> {
+    pub fn judge(&self, index: Index, state: &State, redo: &Redo) -> Result<Decision, DriveError> {
         let node = self.node(index);
         let start = self.start_tree(index)?;
         let keyed = self.key(index, &start)?;
@@ -194,7 +208,7 @@ impl Ground {
             return Ok(Decision::Halt(Halt::Blocked, text));
         }
         let policy = loop_compiler::graph::policy_digest(&node.policy, &node.scope);
-        let again = redo.contains(&node.id);
+        let again = redo.asks(state, &node.id);
         if !again && let Some(decision) = self.result_for(index, &keyed)? {
             return Ok(decision);
         }
@@ -206,6 +220,15 @@ impl Ground {
                 from,
             }))
         };
+        // An agent that was asked again and had finished before a crash is not asked a third time.
+        let captured = state.captured_unjudged(&node.id, &keyed.key);
+        let begun = captured.as_ref().and_then(|(attempt, _)| state.attempt(attempt));
+        if again
+            && begun.is_some_and(|attempt| attempt.seq >= redo.since)
+            && let Some(origin) = self.kept_patch(node, state, &keyed, &policy, &start)?
+        {
+            return Ok(run(origin));
+        }
         if !again {
             if let Some(output) = self.known.claim(&node.id, &keyed.key) {
                 let last = |left: &&OutputEntry| self.known.last_writer(&left.path) == Some(node.id.as_str());

@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::DriveError;
 pub use gate::{closure, gate_is_open, page_text};
-pub use judge::{Decision, Ground, Origin, differences};
+pub use judge::{Decision, Ground, Origin, Redo, differences};
 pub use known::Known;
 pub use place::Places;
 pub use preflight::{branch_is_free, branch_name, ground};
@@ -80,6 +80,7 @@ pub(crate) struct Run {
     branch: String,
     base_name: String,
     options: Options,
+    redo: Redo,
     /// `run.started` is written, now or by the run that this one continues.
     started: Cell<bool>,
     run_id: String,
@@ -330,6 +331,7 @@ impl Run {
             base: self.base_name.clone(),
             branch: self.branch.clone(),
             head: ground.base.clone(),
+            redo: self.options.redo.iter().cloned().collect(),
             actor: self.actor(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
@@ -386,7 +388,7 @@ impl Run {
     }
 
     fn judge(&self, node: Index) -> Result<Judgement, DriveError> {
-        let decision = self.ground.borrow().judge(node, &self.state.borrow(), &self.options.redo)?;
+        let decision = self.ground.borrow().judge(node, &self.state.borrow(), &self.redo)?;
         let id = self.ground.borrow().node(node).id.clone();
         Ok(match decision {
             Decision::Done(settled) => {

@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use super::error::DriveError;
 use super::place::Places;
 use super::progress::{Note, Progress};
-use super::{Run, Setup, branch_name, nonce, open_store, preflight};
+use super::{Redo, Run, Setup, branch_name, nonce, open_store, preflight};
 use crate::crash;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
@@ -71,8 +71,14 @@ pub(super) async fn open(
     // The same command continues the run, from its pinned base, wherever a base of that name is by now. Another base
     // is for a new run.
     let resumed = resumed.filter(|(_, _, base)| options.base.as_ref().is_none_or(|asked| asked == base));
-    // So is a unit that is to run again: it starts from the head with its earlier result.
-    let resumed = resumed.filter(|_| options.redo.is_empty());
+    // So is a unit that is to run again: it starts from the head with its earlier result. The same wish is the same run.
+    let wished: Vec<String> = options.redo.iter().cloned().collect();
+    let resumed = resumed
+        .filter(|_| wished.is_empty() || state.open_run().is_some_and(|run| run.started.redo == wished));
+    let since = match (&resumed, state.open_run()) {
+        (Some(_), Some(run)) => run.seq,
+        _ => state.records(),
+    };
     if state.open_run().is_some() && resumed.is_none() {
         let reason =
             "another plan or base, or a unit again, was asked for before the run was finished".to_owned();
@@ -134,7 +140,9 @@ pub(super) async fn open(
         });
     }
     let spent_elsewhere = spent_elsewhere(&state_dir, &feature)?;
+    let redo = Redo { units: options.redo.clone(), since };
     Ok(Run {
+        redo,
         ground: RefCell::new(ground),
         state: RefCell::new(state),
         journal: RefCell::new(journal),

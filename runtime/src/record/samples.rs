@@ -37,6 +37,7 @@ pub(crate) fn run_started() -> RunStarted {
         base: text("main"),
         branch: text("loop/FEAT-1"),
         head: object('a'),
+        redo: vec![text("handler")],
         actor: actor(),
         version: text("0.1.0"),
     }

@@ -243,8 +243,10 @@ fn a_command_knows_that_it_descends_from_a_shim_even_daemonised() {
     assert!(!descends_from_shim());
     let place = Place::new();
     let test = std::env::current_exe().expect("a test has a path");
-    let script =
-        format!("(setsid '{}' --exact process::killed::as_descendant &) ; sleep 0.1; sleep 0.1", test.display());
+    let script = format!(
+        "(setsid '{}' --exact process::killed::as_descendant &) ; sleep 0.1; sleep 0.1",
+        test.display()
+    );
     let mut spec = place.sh(&script);
     let answer = place.work.join("answer");
     spec.env.insert(DESCENDANT.to_owned(), answer.as_str().into());

@@ -22,7 +22,7 @@ use crate::journal::Durability;
 use crate::patch::Tree;
 use crate::record::{CapturedManifest, Event, Exit, FailureClass, ResultObject, UnitBlocked, Usage};
 use crate::schedule::{Halt, Index};
-use crate::state::State;
+use crate::state::{Ending, State};
 use crate::work::prompt::Failure;
 use crate::work::verify::excerpt;
 
@@ -71,7 +71,7 @@ struct Left {
 pub(super) async fn run_unit(run: &Run, index: Index) -> Result<Ended, DriveError> {
     let (node, work) = {
         let ground = run.ground.borrow();
-        let decision = ground.judge(index, &run.state.borrow(), &run.options.redo)?;
+        let decision = ground.judge(index, &run.state.borrow(), &run.redo)?;
         let Decision::Run(work) = decision else {
             return Err(DriveError::refused(ExitCode::Internal, "a unit was started that has nothing to do"));
         };
@@ -130,9 +130,9 @@ impl Unit<'_> {
         let mut failure = self.last_failure()?;
         // `--redo` gives a unit its attempts anew; otherwise those of earlier runs count.
         let mut last_class = self.last_class();
-        let mut used = match self.run.options.redo.contains(&self.node.id) {
-            true => 0,
-            false => self.counted_failures(),
+        let mut used = match self.run.redo.units.contains(&self.node.id) {
+            true => self.counted_failures(self.run.redo.since),
+            false => self.counted_failures(0),
         };
         while used < of {
             let tried = self.attempt(used + 1, of, failure.take()).await?;
@@ -167,12 +167,17 @@ impl Unit<'_> {
     }
 
     /// Failures that count, under the policy of today: a wider scope or another agent is a fresh start.
-    fn counted_failures(&self) -> u32 {
+    fn counted_failures(&self, since: u64) -> u32 {
         let state = self.run.state.borrow();
         let Some(unit) = state.unit(&self.node.id) else { return 0 };
-        let counted = unit
-            .failures(&self.work.keyed.key)
-            .filter(|failed| failed.counted && failed.policy == self.work.policy);
+        let attempts = unit.attempts().iter().filter(|attempt| attempt.seq >= since);
+        let failures = attempts.filter_map(|attempt| match &attempt.ending {
+            Some(Ending::Failed(failed)) => Some(failed),
+            _ => None,
+        });
+        let key = &self.work.keyed.key;
+        let counted = failures
+            .filter(|failed| failed.counted && failed.key == *key && failed.policy == self.work.policy);
         counted.count() as u32
     }
 
