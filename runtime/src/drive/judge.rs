@@ -314,7 +314,10 @@ impl Ground {
         // Landed after the base was pinned (a resumed run): start trees still need the patch.
         let pending = match &result.landing {
             Some(commit) if !result.empty && !self.known.is_gone(&result) => {
-                !self.repository.is_ancestor(commit, &self.base)?
+                match self.known.is_before(commit, &self.base) {
+                    Some(before) => !before,
+                    None => !self.repository.is_ancestor(commit, &self.base)?,
+                }
             }
             _ => false,
         };

@@ -63,6 +63,8 @@ pub struct Known {
     /// By unit and path: what stood there before each of the unit's landings that touched it, oldest first.
     before: BTreeMap<String, BTreeMap<String, Vec<Option<Entry>>>>,
     claims: BTreeMap<String, Claim>,
+    /// Where each commit stands on the branch, counted from its beginning (or from where reading ended).
+    places: BTreeMap<ObjectId, usize>,
     /// Results whose commit is not on the branch any more: it was reset, or deleted and made anew.
     gone: BTreeSet<Sha256>,
     /// What the journal says was left at a path last, and by whom, wherever the branch went since.
@@ -145,6 +147,12 @@ impl Known {
         self.results.get(unit).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Does `later` come after `commit` on the branch, or is it that? `None`: one of them is not among its first
+    /// parents, and git has to be asked.
+    pub fn is_before(&self, commit: &ObjectId, later: &ObjectId) -> Option<bool> {
+        Some(self.places.get(commit)? <= self.places.get(later)?)
+    }
+
     pub fn last_writer(&self, path: &str) -> Option<&str> {
         self.writers.get(path).map(String::as_str)
     }
@@ -214,7 +222,10 @@ impl Known {
             known.extend(results.iter().enumerate().map(|(at, result)| (result.digest, (unit.clone(), at))));
         }
         let mut history = Vec::new();
-        for commit in repository.first_parent_history(tip, None, HISTORY)?.into_iter().rev() {
+        for (place, commit) in
+            repository.first_parent_history(tip, None, HISTORY)?.into_iter().rev().enumerate()
+        {
+            self.places.insert(commit.id.clone(), place);
             let trailers = commit.trailers();
             let value =
                 |name: &str| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
