@@ -258,10 +258,11 @@ impl Parser<'_> {
         if matches!(first, b't' | b'f' | b'n' | b'i' | b'-')
             && let Some((keyword, value)) = reserved(&text)
         {
+            // Which of the two is meant only the author knows: a word of a command, say, is no keyword.
             let found = self
                 .error_here(format!("`{text}` is written `{keyword}` in KDL 2"))
-                .help(format!("write `{keyword}`, or `\"{text}\"` if the word itself is meant"))
-                .replace(self.here(), keyword, format!("replace with `{keyword}`"), Applicability::Safe);
+                .help(format!("write `\"{text}\"` if the word itself is meant, or `{keyword}`"))
+                .replace(self.here(), format!("\"{text}\""), "put the word in quotes", Applicability::Unsafe);
             self.mistakes.add(found);
             return (value, false);
         }

@@ -215,7 +215,7 @@ fn kdl_1_words_are_read_as_what_they_mean() {
         ],
         "unit a=#true b=#null! { x #false! }; c #-inf!",
     );
-    check_fixed(text, "unit a=#true b=#null { x #false; }\nc #-inf\n");
+    check_fixed(text, "unit a=\"true\" b=\"null\" { x \"false\"; }\nc \"-inf\"\n");
     check(
         "a r\"x\\d\" 1\n",
         &["syntax-error 1:3 raw strings are written with `#` in KDL 2, not with `r`"],
