@@ -9,6 +9,11 @@
 LC_ALL=C
 export LC_ALL
 cd "${1:?give the directory of the journal of a feature}" || exit 2
+# A wrong directory must not look like a sound journal.
+if ! ls | grep -qE '^[0-9]+-[A-Za-z0-9._-]+\.jsonl$'; then
+    echo "there is no journal in $1"
+    exit 2
+fi
 
 prev=0000000000000000000000000000000000000000000000000000000000000000
 seq=0

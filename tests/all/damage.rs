@@ -230,3 +230,24 @@ fn a_full_disk_is_named_and_the_run_goes_on_when_there_is_space() {
     repo.run_loop(&["audit", "verify"]).expect(0);
     repo.git(&["fsck", "--strict"]);
 }
+
+#[test]
+fn a_journal_that_is_gone_as_a_whole_is_no_sound_one() {
+    let repo = Repo::scripted(
+        r#"unit a { goal "Make one."; creates "out/a.txt"; accept "it is checked" by=check; }"#,
+        &[("a", "mkdir -p out; echo a > out/a.txt\n")],
+    );
+    let before = repo.run_loop(&["audit", "verify"]).expect(0);
+    assert!(before.all().contains("nothing has run"), "{}", before.all());
+    repo.exec(&[]).expect(0);
+    repo.run_loop(&["audit", "verify"]).expect(0);
+    let journal = repo.root().join(".git/loop/journal");
+    std::fs::remove_dir_all(&journal).expect("the journal can be removed");
+    let after = repo.run_loop(&["audit", "verify"]).expect(1);
+    assert!(after.all().contains("NOT SOUND"), "{}", after.all());
+    std::fs::create_dir(&journal).expect("made");
+    repo.run_loop(&["audit", "verify", ".git/loop"]).expect(2);
+    let script = workspace_root().join("spec/verify.sh");
+    let shell = std::process::Command::new("sh").arg(script).arg(&journal).output().expect("sh runs");
+    assert_eq!(shell.status.code(), Some(2), "a wrong directory is not a sound journal");
+}

@@ -27,12 +27,30 @@ pub(super) fn verify(path: Option<&Utf8Path>, require_anchor: bool) -> Result<Ex
         }
     };
     let features = journal::features(&state_dir)?;
-    if features.is_empty() {
-        print("there is no journal yet: nothing has run\n")?;
-        return Ok(ExitCode::Complete);
+    if features.is_empty() && repository.is_none() {
+        return Err(Failure::usage(format!("there is no journal in {state_dir}")));
     }
     let mut exit = ExitCode::Complete;
     let mut text = String::new();
+    if let Some(repository) = &repository {
+        // A journal that is gone as a whole is the largest cut of all.
+        for feature in
+            repository.features_with_branches()?.into_iter().filter(|name| !features.contains(name))
+        {
+            let named = anchors(repository, &feature)?.len();
+            if named > 0 {
+                let _ = writeln!(
+                    text,
+                    "{feature}: no journal, and {named} commits on its branch name results of one"
+                );
+                let _ = writeln!(text, "  NOT SOUND: it was removed, or another clone wrote them and has it");
+                exit = exit.and(ExitCode::WorkFailed);
+            }
+        }
+    }
+    if features.is_empty() && text.is_empty() {
+        text.push_str("there is no journal yet: nothing has run\n");
+    }
     for feature in features {
         let anchors = match &repository {
             Some(repository) => anchors(repository, &feature)?,

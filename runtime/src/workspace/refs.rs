@@ -128,6 +128,19 @@ impl Repository {
         OpenOptions::new().append(true).create(true).open(path)?.write_all(line.as_bytes())
     }
 
+    /// The features that have a branch of ours (`loop/FEATURE`), sorted.
+    pub fn features_with_branches(&self) -> Result<Vec<String>, WorkspaceError> {
+        let action = || WorkspaceError::git("list the branches");
+        let mut features = Vec::new();
+        for reference in self.git.references_glob("refs/heads/loop/*").map_err(action())? {
+            let reference = reference.map_err(action())?;
+            let name = std::str::from_utf8(reference.name_bytes()).unwrap_or_default();
+            features.extend(name.strip_prefix("refs/heads/loop/").map(str::to_owned));
+        }
+        features.sort();
+        Ok(features)
+    }
+
     /// The existing branch that stands in the way of making this one: `loop` blocks `loop/x`, and
     /// `loop/x/y` does too. The branch itself does not.
     pub fn branch_name_blocked(&self, name: &str) -> Result<Option<String>, WorkspaceError> {
