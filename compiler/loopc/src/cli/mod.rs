@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod graph;
 mod output;
+mod reference;
 mod target;
 
 use camino::Utf8PathBuf;
@@ -104,6 +105,9 @@ enum Command {
         #[arg(value_name = "CODE-OR-NAME")]
         rule: Option<String>,
     },
+    /// Print the language on one card, for whoever writes plans
+    #[command(after_help = EXIT_CODES)]
+    Reference,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -138,6 +142,7 @@ pub(crate) fn main() -> Exit {
         Command::Check { paths, format } => check::run(&paths, format),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
+        Command::Reference => reference::run(),
         Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {
