@@ -26,6 +26,7 @@ mod rules_limits;
 mod rules_options;
 mod rules_processes;
 mod rules_scope;
+mod rules_units;
 mod rules_user;
 mod rules_verifier;
 mod rules_word;
