@@ -4,7 +4,7 @@
 
 use crate::diagnostic::Edit;
 use crate::plan::Unit;
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 
 /// Adds `line` to the unit's block; `None` if it has no block.
 pub(super) fn add_line(unit: &Unit, line: &str, map: &SourceMap) -> Option<Edit> {
@@ -25,4 +25,16 @@ pub(super) fn name(id: &str) -> String {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         && !["true", "false", "null", "inf", "nan"].contains(&id);
     if bare { id.to_owned() } else { format!("\"{id}\"") }
+}
+
+/// Writes `new` for `old` inside a value, where `old` stands there letter for letter, once, and `new` needs no quoting.
+pub(super) fn reword(span: Span, old: &str, new: &str, map: &SourceMap) -> Option<Edit> {
+    let written = map.file(span.file).text.get(span.start as usize..span.end as usize)?;
+    let at = written.find(old).filter(|at| !old.is_empty() && !written[at + old.len()..].contains(old))?;
+    let plain = !new.contains(['"', '\\', '\n'])
+        && (written.starts_with(['"', '#']) || !new.contains([' ', '*', '{', '/']));
+    plain.then(|| {
+        let start = span.start as usize + at;
+        Edit { span: Span::new(span.file, start, start + old.len()), text: new.to_owned() }
+    })
 }

@@ -2,12 +2,16 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod commands;
 mod edit;
 mod files;
 mod inputs;
 mod lint;
+mod mentions;
+mod near;
 pub(crate) mod order;
 mod ownership;
+mod paths;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -83,6 +87,9 @@ pub fn check(
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    paths::check(&context, &mut diagnostics);
+    mentions::check(&context, &mut diagnostics);
+    commands::check(&context, &mut diagnostics);
     lint::apply(&plan.lints, &mut diagnostics);
     diagnostics.sort_by(|a, b| {
         let key =

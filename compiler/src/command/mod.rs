@@ -4,16 +4,18 @@
 //! Does not know plans or units, runs nothing and looks nothing up; files are handed in as text. What it does not
 //! recognise it says nothing about.
 
+mod asked;
 mod mutation;
 mod shell;
 mod targets;
 mod tools;
 mod wrappers;
 
+pub use asked::{Target, target};
 pub use mutation::{Mutation, Remedy, mutation};
 pub use shell::{Call, Line, Link};
 pub use targets::{Makes, Recipe, justfile, makefile, package_script};
-pub use tools::{Config, Reach, Target, config_files, name, reach, scripts, target, uses_arguments};
+pub use tools::{Config, Reach, config_files, name, reach, scripts, uses_arguments};
 
 impl Line {
     /// A command of separate words.
@@ -34,10 +36,9 @@ impl Line {
         }
     }
 
-    /// The programs that cannot but succeed, so that the whole line does; `None` if it may fail.
-    ///
-    /// `succeeds` says it of one command. In a pipe the last command decides, in `;` lists the last part.
-    pub fn always_succeeds(&self, succeeds: &dyn Fn(&Call) -> bool) -> bool {
+    /// Does the whole line succeed whatever happens, where `succeeds` says it of one command (and its number)? In a
+    /// pipe the last command decides, in a list with `;` the last part.
+    pub fn always_succeeds(&self, succeeds: &dyn Fn(usize, &Call) -> bool) -> bool {
         if self.opaque || self.calls.is_empty() {
             return false;
         }
@@ -47,14 +48,14 @@ impl Line {
             if self.stops_at_errors(at)
                 && call.link == Link::Then
                 && at + 1 < self.calls.len()
-                && !succeeds(call)
+                && !succeeds(at, call)
             {
                 return false;
             }
             if call.link == Link::Pipe {
                 continue;
             }
-            let this = !call.negated && succeeds(call);
+            let this = !call.negated && succeeds(at, call);
             so_far = Some(match (join, so_far) {
                 (Link::And, Some(before)) => before && this,
                 (Link::Or, Some(before)) => before || this,

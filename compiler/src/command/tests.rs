@@ -75,7 +75,7 @@ fn what_only_starts_another_program_is_looked_through() {
 
 #[test]
 fn a_line_that_cannot_fail_is_seen() {
-    let silent = |call: &Call| {
+    let silent = |_: usize, call: &Call| {
         ["true", ":", "echo", "exit 0", "tee"].contains(&call.words.join(" ").as_str())
             || call.program() == "echo"
     };
@@ -285,6 +285,8 @@ fn targets_of_build_files_are_read_off() {
         ("npm test", Some(":test::")),
         ("npm test -- --grep x", Some(":test:--grep,x:")),
         ("npm run lint --fix", Some(":lint::--fix")),
+        ("npm run lint --silent --prefix web", Some("web:lint::")),
+        ("npm run lint -w web", None),
         ("npm --prefix web run build", Some("web:build::")),
         ("npm run -s lint x", Some(":lint:x:")),
         ("pnpm run test --grep x", Some(":test:--grep,x:")),
@@ -305,7 +307,7 @@ fn targets_of_build_files_are_read_off() {
             directory: "sub".to_owned(),
             file: None,
             targets: vec!["test".to_owned()],
-            variables: vec!["ARGS".to_owned()]
+            variables: vec![("ARGS".to_owned(), "x".to_owned())]
         })
     );
     assert_eq!(
@@ -375,7 +377,7 @@ proptest::proptest! {
             proptest::prop_assert!(!call.words.is_empty() || !call.env.is_empty());
             let _ = (reach(call), mutation(call), scripts(call), target(call), config_files(call).count());
         }
-        let _ = line.always_succeeds(&|_| true);
+        let _ = line.always_succeeds(&|_, _| true);
         let _ = (package_script(&text, "a"), makefile(&text, Some("a")), justfile(&text, Some("a")));
         let _ = (makefile(&text, None), justfile(&text, None));
     }
