@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use loop_compiler::diagnostic::render::Format;
 use loop_tests::{fixture, loopc_binary};
 
 /// A repository for `loopc`: an empty `.git` is enough, since it never asks git.
@@ -98,9 +99,9 @@ fn every_repository_is_reported_as_expected() {
     for case in names {
         let place = Place::new(&[]);
         copy(&case.join("repo"), &place.root());
-        for format in ["short", "json", "human"] {
+        for (_, format, _) in Format::ALL {
             let expected = case.join(format!("expected.{format}"));
-            if format == "human" && !expected.exists() {
+            if !["short", "json"].contains(format) && !expected.exists() {
                 continue;
             }
             let found = told(&place.loopc(&["check", "--format", format]), &place.root());
@@ -162,8 +163,13 @@ fn paths_say_what_is_checked() {
     }
     let inside = run(&place.root().join("sub"), &["check", "--format", "short"], b"");
     assert!(
-        text(&inside.stdout).starts_with("sub/broken.loop.kdl:2:"),
-        "paths count from the root, wherever one stands"
+        text(&inside.stdout).starts_with("broken.loop.kdl:2:"),
+        "paths for people count from where they stand"
+    );
+    let inside = run(&place.root().join("sub"), &["check", "--format", "json"], b"");
+    assert!(
+        text(&inside.stdout).contains(r#""file": "sub/broken.loop.kdl""#),
+        "paths for programs count from the root, wherever one stands"
     );
 }
 
@@ -333,7 +339,8 @@ fn a_reader_that_leaves_early_is_no_error() {
     let units: String = (0..3000).map(|at| format!("    unit u{at} {{ nonsense; }}\n")).collect();
     let place =
         Place::new(&[("loop.kdl", PROJECT), ("plan.loop.kdl", &format!("feature F-1 {{\n{units}}}\n"))]);
-    let mut child = command(&place.root(), &["check"]).spawn().expect("loopc starts");
+    let mut child =
+        command(&place.root(), &["check", "--max-diagnostics", "all"]).spawn().expect("loopc starts");
     let mut first = [0; 20];
     child.stdout.take().expect("it is piped").read_exact(&mut first).expect("it prints");
     let output = child.wait_with_output().expect("loopc ends");

@@ -9,18 +9,24 @@ use loop_compiler::check::CheckedPlan;
 use loop_compiler::diagnostic::Severity;
 use loop_compiler::diagnostic::render::human;
 use loop_compiler::graph;
+use loopc::report::{Color, style};
 use loopc::terminal::Stream;
 
-use super::output::{Failure, note, print, style};
+use super::output::{Failure, note, print};
 use super::{Exit, target};
 
-pub(super) fn run(plan: &Utf8Path, output: Option<&Utf8Path>, digest: bool) -> Result<Exit, Failure> {
+pub(super) fn run(
+    plan: &Utf8Path,
+    output: Option<&Utf8Path>,
+    digest: bool,
+    color: Color,
+) -> Result<Exit, Failure> {
     if let Some(file) = output.filter(|file| file.extension() == Some("kdl")) {
         return Err(Failure::Told(format!(
             "{file} would be a plan by its name; write the graph to a `.json` file"
         )));
     }
-    let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
+    let Some(checked) = checked(plan, color)? else { return Ok(Exit::Errors) };
     let graph = graph::build(&checked);
     if let Some(file) = output {
         write_whole(file, graph::encode(&graph).as_bytes())
@@ -36,12 +42,12 @@ pub(super) fn run(plan: &Utf8Path, output: Option<&Utf8Path>, digest: bool) -> R
 
 /// The one plan, checked. What is wrong with it goes to standard error, since standard output is for the result;
 /// `None` if there are errors.
-pub(super) fn checked(plan: &Utf8Path) -> Result<Option<CheckedPlan>, Failure> {
+pub(super) fn checked(plan: &Utf8Path, color: Color) -> Result<Option<CheckedPlan>, Failure> {
     let mut compilation = target::compile(&[plan.to_owned()])?;
     let has_errors = compilation.has_errors();
     // Notes say what `check` is for; here they would stand between a person and the result.
     compilation.diagnostics.retain(|diagnostic| diagnostic.severity != Severity::Note);
-    note(&human(&compilation.diagnostics, &compilation.map, style(Stream::Err)));
+    note(&human(&compilation.diagnostics, &compilation.map, style(color, Stream::Err)));
     if has_errors {
         return Ok(None);
     }

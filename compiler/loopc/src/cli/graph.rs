@@ -8,15 +8,16 @@ use std::fmt::Write;
 use camino::Utf8Path;
 use loop_compiler::diagnostic::render::{one_line, plural};
 use loop_compiler::graph::{self, EdgeKind, Graph, Limits, Node, NodeKind, Verify};
+use loopc::report::{Color, style};
 use loopc::terminal::Stream;
 
 use super::Exit;
 use super::build::checked;
-use super::output::{Failure, print, style};
+use super::output::{Failure, print};
 
-pub(super) fn run(plan: &Utf8Path) -> Result<Exit, Failure> {
-    let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
-    print(&text(&graph::build(&checked), style(Stream::Out).width))?;
+pub(super) fn run(plan: &Utf8Path, color: Color) -> Result<Exit, Failure> {
+    let Some(checked) = checked(plan, color)? else { return Ok(Exit::Errors) };
+    print(&text(&graph::build(&checked), style(color, Stream::Out).width))?;
     Ok(Exit::Clean)
 }
 

@@ -10,7 +10,8 @@ mod output;
 mod target;
 
 use camino::Utf8PathBuf;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use loopc::report::{Color, Output};
 use output::Failure;
 
 /// How `loopc` ends; the one table of its exit codes.
@@ -55,6 +56,9 @@ Environment:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to print in colour; wins over the environment
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +73,8 @@ enum Command {
         /// checked as if it stood at the repository's root
         #[arg(value_name = "PATH")]
         paths: Vec<Utf8PathBuf>,
-        /// How to print what was found
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -100,27 +103,18 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With the source lines, help and fixes
-    Human,
-    /// One line each: `path:line:col: error[L0401/write-conflict]: message`
-    Short,
-    /// For programs; `spec/diagnostics.md` describes it
-    Json,
-}
-
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return clap_answer(&error),
     };
+    let color = arguments.color;
     let result = match arguments.command {
-        Command::Check { paths, format } => check::run(&paths, format),
-        Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
-        Command::Graph { plan } => graph::run(&plan),
-        Command::Explain { rule } => explain::run(rule.as_deref()),
+        Command::Check { paths, output } => check::run(&paths, &output, color),
+        Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest, color),
+        Command::Graph { plan } => graph::run(&plan, color),
+        Command::Explain { rule } => explain::run(rule.as_deref(), color),
     };
     match result {
         Ok(exit) => exit,

@@ -4,9 +4,7 @@
 
 use std::io::{ErrorKind, Write};
 
-use loop_compiler::diagnostic::render::Style;
 use loopc::disk::DiskError;
-use loopc::terminal::{Stream, terminal};
 
 /// Why a command could not do its work. Mistakes in plans are not among them: those are its work.
 #[derive(Debug)]
@@ -40,10 +38,4 @@ pub(super) fn note(text: &str) {
 /// One sentence about what went wrong, to standard error.
 pub(super) fn complain(message: &str) {
     note(&format!("loopc: {message}\n"));
-}
-
-/// How text for people looks on a stream of this process.
-pub(super) fn style(stream: Stream) -> Style {
-    let terminal = terminal(stream);
-    Style { color: terminal.color, width: terminal.width }
 }
