@@ -5,30 +5,30 @@
 use camino::Utf8PathBuf;
 use loop_compiler::compile::Compilation;
 use loop_compiler::diagnostic::render::{Format, Report, plural};
-use loopc::report::{Color, Output};
+use loopc::report::Output;
 
 use super::Exit;
-use super::output::{Failure, print};
+use super::output::{Failure, color, print};
 use super::target::Target;
 
-pub(super) fn run(paths: &[Utf8PathBuf], output: &Output, color: Color) -> Result<Exit, Failure> {
+pub(super) fn run(paths: &[Utf8PathBuf], output: &Output) -> Result<Exit, Failure> {
     let target = Target::find(paths)?;
     let compilation = target.compile()?;
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
-    match print(&report(&compilation, &target, output, color)) {
+    match print(&report(&compilation, &target, output)) {
         // The verdict stands, whether or not anybody reads on.
         Ok(()) | Err(Failure::ReaderGone) => Ok(exit),
         Err(failure) => Err(failure),
     }
 }
 
-fn report(compilation: &Compilation, target: &Target, output: &Output, color: Color) -> String {
+fn report(compilation: &Compilation, target: &Target, output: &Output) -> String {
     let talks = matches!(output.format.0, Format::Human | Format::Plain);
     if talks && compilation.diagnostics.is_empty() {
         return clean(compilation);
     }
     let report = Report::new(&compilation.diagnostics, &compilation.map).with_scope(target.scope());
-    output.write(&report, color)
+    output.write(&report, color())
 }
 
 fn clean(compilation: &Compilation) -> String {

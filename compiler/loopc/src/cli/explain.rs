@@ -7,13 +7,12 @@ use std::fmt::Write;
 use loop_compiler::diagnostic::render::{Style, human};
 use loop_compiler::diagnostic::{FAMILIES, RULES, Rule, did_you_mean, pages, rule};
 use loop_compiler::example;
-use loopc::report::{Color, style};
 use loopc::terminal::Stream;
 
 use super::Exit;
-use super::output::{Failure, print};
+use super::output::{Failure, print, style};
 
-pub(super) fn run(code_or_name: Option<&str>, color: Color) -> Result<Exit, Failure> {
+pub(super) fn run(code_or_name: Option<&str>) -> Result<Exit, Failure> {
     let Some(wanted) = code_or_name else {
         print(&list())?;
         return Ok(Exit::Clean);
@@ -29,7 +28,7 @@ pub(super) fn run(code_or_name: Option<&str>, color: Color) -> Result<Exit, Fail
         };
         return Err(Failure::Told(format!("no rule is called `{wanted}`{hint}")));
     };
-    print(&page(found, style(color, Stream::Out)))?;
+    print(&page(found, style(Stream::Out)))?;
     Ok(Exit::Clean)
 }
 

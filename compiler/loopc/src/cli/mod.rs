@@ -10,7 +10,7 @@ mod output;
 mod target;
 
 use camino::Utf8PathBuf;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use loopc::report::{Color, Output};
 use output::Failure;
 
@@ -93,6 +93,12 @@ enum Command {
     Graph {
         /// The plan, or `-` for standard input
         plan: Utf8PathBuf,
+        /// As text, or as a picture
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
+        /// Write to FILE, whole or not at all, and not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<Utf8PathBuf>,
     },
     /// Explain a rule, with an example; without a rule, list them all
     #[command(after_help = EXIT_CODES)]
@@ -103,18 +109,30 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GraphFormat {
+    /// Gate by gate, in words
+    Text,
+    /// For Graphviz: `dot -Tsvg`
+    Dot,
+    /// For Markdown: a `mermaid` block
+    Mermaid,
+    /// A picture by itself
+    Svg,
+}
+
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return clap_answer(&error),
     };
-    let color = arguments.color;
+    output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, output } => check::run(&paths, &output, color),
-        Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest, color),
-        Command::Graph { plan } => graph::run(&plan, color),
-        Command::Explain { rule } => explain::run(rule.as_deref(), color),
+        Command::Check { paths, output } => check::run(&paths, &output),
+        Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
+        Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
+        Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {
         Ok(exit) => exit,
