@@ -25,15 +25,39 @@ pub(super) enum Do<'t> {
     /// The author left at least one line empty here.
     Blank,
     /// A node, or comments without one. Everything up to the `End` at this index.
-    Begin { end: usize, node: bool, one_line: bool, block: bool },
-    Atom { sep: Sep, text: &'t str, kind: AtomKind },
+    Begin {
+        end: usize,
+        node: bool,
+        one_line: bool,
+        block: bool,
+    },
+    Atom {
+        sep: Sep,
+        text: &'t str,
+        kind: AtomKind,
+    },
     /// A line comment inside a node, which goes on in the next line: behind a `\`, or behind a `/-`, `leading` if that
     /// stands before the whole node.
-    Comment { text: &'t str, escaped: bool, leading: bool },
+    Comment {
+        text: &'t str,
+        escaped: bool,
+        leading: bool,
+    },
     /// `{`, up to the `Close` at this index. Atoms right behind it are comments on its line.
-    Open { sep: Sep, close: usize, one_line: bool, empty: bool, comment: Option<Trailing<'t>> },
-    Close { empty: bool },
-    End { node: bool, comment: Option<Trailing<'t>> },
+    Open {
+        sep: Sep,
+        close: usize,
+        one_line: bool,
+        empty: bool,
+        comment: Option<Trailing<'t>>,
+    },
+    Close {
+        empty: bool,
+    },
+    End {
+        node: bool,
+        comment: Option<Trailing<'t>>,
+    },
 }
 
 /// A line comment that ends its line.
@@ -49,7 +73,9 @@ pub(super) enum AtomKind {
     Plain,
     MultilineString,
     /// A comment of several lines, and the column at which it began if nothing stood before it on its line.
-    BlockComment { column: Option<usize> },
+    BlockComment {
+        column: Option<usize>,
+    },
 }
 
 /// A step, with sums over everything before it.
@@ -196,9 +222,9 @@ impl<'t> Build<'t> {
         match piece.kind {
             Kind::Multiline | Kind::RawMultiline => kind = AtomKind::MultilineString,
             Kind::BlockComment if text.contains(is_newline) => {
-                let line = self.text[..piece.start].rfind(is_newline_or_mark).map_or(0, |at| {
-                    at + self.text[at..].chars().next().map_or(1, char::len_utf8)
-                });
+                let line = self.text[..piece.start]
+                    .rfind(is_newline_or_mark)
+                    .map_or(0, |at| at + self.text[at..].chars().next().map_or(1, char::len_utf8));
                 let before = &self.text[line..piece.start];
                 let column = before.chars().all(is_space).then(|| before.chars().count());
                 kind = AtomKind::BlockComment { column };
@@ -306,7 +332,10 @@ impl<'t> Build<'t> {
             sep = self.slashdash(sep, true);
         }
         let marker = self.pieces[self.at].text == "kdl-version";
-        if marker && sep == Sep::Nothing && matches!(self.steps.last(), Some(Step { what: Do::Atom { text: "/-", .. }, .. })) {
+        if marker
+            && sep == Sep::Nothing
+            && matches!(self.steps.last(), Some(Step { what: Do::Atom { text: "/-", .. }, .. }))
+        {
             sep = Sep::Space;
         }
         self.value(sep);
@@ -381,7 +410,10 @@ impl<'t> Build<'t> {
         let space = |piece: &&Piece<'_>| {
             matches!(piece.kind, Kind::Space | Kind::BlockComment | Kind::LineContinuation) || piece.continued
         };
-        self.pieces[self.at + 1..].iter().find(|piece| !space(piece)).is_some_and(|piece| piece.kind == Kind::Equals)
+        self.pieces[self.at + 1..]
+            .iter()
+            .find(|piece| !space(piece))
+            .is_some_and(|piece| piece.kind == Kind::Equals)
     }
 
     /// After a node's name, or after one of its blocks.
@@ -398,7 +430,11 @@ impl<'t> Build<'t> {
                         !piece.continued
                             && !matches!(
                                 piece.kind,
-                                Kind::Space | Kind::Newline | Kind::BlockComment | Kind::LineComment | Kind::LineContinuation
+                                Kind::Space
+                                    | Kind::Newline
+                                    | Kind::BlockComment
+                                    | Kind::LineComment
+                                    | Kind::LineContinuation
                             )
                     })
                     .is_some_and(|piece| piece.kind == Kind::Open);
@@ -438,7 +474,9 @@ impl<'t> Build<'t> {
     /// Takes the comments that stand on this line before its end; none if more than comments stand there.
     fn comments_on_the_line(&mut self) -> Option<Trailing<'t>> {
         let mut look = self.at;
-        while matches!(self.pieces[look].kind, Kind::Space | Kind::BlockComment) && !self.pieces[look].continued {
+        while matches!(self.pieces[look].kind, Kind::Space | Kind::BlockComment)
+            && !self.pieces[look].continued
+        {
             look += 1;
         }
         let ends = matches!(

@@ -227,7 +227,8 @@ impl Printer<'_, '_> {
         let Some(Trailing { text, glued }) = comment else { return };
         if !glued && !self.fresh {
             self.space();
-            let ending = Ending { at: self.out.len(), column: self.column, depth: self.depth, line: self.line };
+            let ending =
+                Ending { at: self.out.len(), column: self.column, depth: self.depth, line: self.line };
             self.endings.push(ending);
         }
         self.write(text);

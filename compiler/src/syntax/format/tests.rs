@@ -161,7 +161,10 @@ fn literals_stay_as_they_are_written() {
 
 #[test]
 fn text_of_several_lines_gets_the_margin_of_its_place() {
-    becomes("a {\nb \"\"\"\n  c\n\n     d\n  \"\"\" e\n}\n", "a {\n    b \"\"\"\n        c\n\n           d\n        \"\"\" e\n}\n");
+    becomes(
+        "a {\nb \"\"\"\n  c\n\n     d\n  \"\"\" e\n}\n",
+        "a {\n    b \"\"\"\n        c\n\n           d\n        \"\"\" e\n}\n",
+    );
     becomes("a \"\"\"\nb  \n\"\"\"", "a \"\"\"\n    b  \n    \"\"\"\n");
     becomes("a ##\"\"\"\n\tb\\\n \t \n\t\"\"\"##", "a ##\"\"\"\n    b\\\n\n    \"\"\"##\n");
     becomes("a \"\"\"\r\n b\r\n \"\"\"\n", "a \"\"\"\n    b\n    \"\"\"\n");
@@ -195,7 +198,10 @@ fn a_comment_that_swallows_a_word_still_looks_like_a_mistake() {
 fn most_lines_decide_how_lines_end() {
     becomes("a\r\nb\r\nc\n", "a\r\nb\r\nc\r\n");
     becomes("a\r\nb\nc", "a\nb\nc\n");
-    becomes("a {\r\n\"\"\"\n b\n \"\"\"\r\n}\r\n", "a {\r\n    \"\"\"\r\n        b\r\n        \"\"\"\r\n}\r\n");
+    becomes(
+        "a {\r\n\"\"\"\n b\n \"\"\"\r\n}\r\n",
+        "a {\r\n    \"\"\"\r\n        b\r\n        \"\"\"\r\n}\r\n",
+    );
     becomes("a\rb\u{85}c\u{0C}", "a\nb\nc\n");
 }
 
