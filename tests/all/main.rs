@@ -12,6 +12,7 @@ mod demo;
 mod gates;
 mod init;
 mod model_server;
+mod pictures;
 mod process;
 mod readme;
 mod real_crate;

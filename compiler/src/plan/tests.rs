@@ -395,7 +395,7 @@ feature f { unit a agent=helper { goal x; writes; accept t by=mine; verify lint;
 
     let wrong = "import \"./shared.loop.kdl\" contrct test=other
 import \"./nowhere.loop.kdl\" gone
-import \"std/rust\" clippy
+import \"std/rst\" clippy
 import \"../x.loop.kdl\" y
 import \"./shared.loop.kdl\"
 feature f { unit a { goal x; writes; verify gone clippy y contrct; } }
@@ -410,7 +410,7 @@ feature f { unit a { goal x; writes; verify gone clippy y contrct; } }
         "1:28 unknown-import: `shared.loop.kdl` defines no `contrct`
 1:36 duplicate-id: a verifier called `test` exists already
 2:8 unknown-import: the file to import, `nowhere.loop.kdl`, does not exist
-3:8 not-yet: the standard library is part of the language, but this version does not act on it
+3:8 unknown-import: the standard library has no file `std/rst`
 4:8 path-escape: `../x.loop.kdl` leads out of the repository
 5:1 missing-argument: `import` lists the names that it takes"
     );

@@ -40,14 +40,14 @@ pub(super) fn with_margin<'t>(text: &'t str, margin: usize, line_break: &str) ->
 }
 
 /// What the string says, if the text is one multi-line string and nothing else.
-fn decoded(text: &str) -> Option<Box<str>> {
+fn decoded(text: &str) -> Option<String> {
     let mut mistakes = Mistakes::new(FileId(0), text);
     let tokens = lexer::lex(text, &mut mistakes);
     let [token @ Token { kind: Kind::Multiline | Kind::RawMultiline, .. }, _] = tokens.as_slice() else {
         return None;
     };
     let (value, good) = strings::decode(*token, text.len(), &mut mistakes);
-    good.then_some(value)
+    good.then(|| value.to_string())
 }
 
 /// A comment of several lines that moves from one column to another, and its later lines with it as far as they can.

@@ -55,19 +55,18 @@ pub fn format(file: FileId, text: &str) -> Formatted {
 
 /// True if the two documents differ in nothing but places.
 fn says_the_same(a: &Document, b: &Document) -> bool {
-    let name = |ty: &Option<super::TypeAnnotation>| ty.as_ref().map(|ty| ty.name.clone());
     a.nodes.len() == b.nodes.len()
         && a.entries.len() == b.entries.len()
         && a.nodes.iter().zip(&b.nodes).all(|(a, b)| {
             a.name == b.name
-                && name(&a.ty) == name(&b.ty)
+                && a.ty.as_ref().map(|ty| &ty.name) == b.ty.as_ref().map(|ty| &ty.name)
                 && a.parent == b.parent
                 && a.entries == b.entries
                 && a.children_span.is_some() == b.children_span.is_some()
         })
         && a.entries.iter().zip(&b.entries).all(|(a, b)| {
             a.value == b.value
-                && name(&a.ty) == name(&b.ty)
+                && a.ty.as_ref().map(|ty| &ty.name) == b.ty.as_ref().map(|ty| &ty.name)
                 && a.key.as_ref().map(|key| &key.name) == b.key.as_ref().map(|key| &key.name)
         })
 }
