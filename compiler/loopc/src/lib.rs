@@ -5,4 +5,5 @@
 pub mod diff;
 pub mod disk;
 pub mod replace;
+pub mod revision;
 pub mod terminal;
