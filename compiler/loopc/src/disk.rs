@@ -5,9 +5,10 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::SystemTime;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use loop_compiler::source::{PathKind, ReadError, Sources};
+use loop_compiler::source::{Date, PathKind, ReadError, Sources};
 
 /// The project's own file.
 pub const PROJECT_FILE: &str = "loop.kdl";
@@ -295,6 +296,13 @@ impl Sources for DiskSources {
             Err(_) => None,
         }
     }
+
+    /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.
+    fn today(&self) -> Option<Date> {
+        let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        stated.or_else(|| Some(clock()?.as_secs())).map(Date::of_unix_seconds)
+    }
 }
 
 /// Sources with one file laid over them: a plan from standard input, or the unsaved text of an editor.
@@ -311,6 +319,10 @@ impl Sources for Overlay<'_> {
 
     fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
         if path == self.path { Some(PathKind::File) } else { self.under.kind(path) }
+    }
+
+    fn today(&self) -> Option<Date> {
+        self.under.today()
     }
 }
 

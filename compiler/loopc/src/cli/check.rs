@@ -10,8 +10,11 @@ use loopc::terminal::Stream;
 use super::output::{Failure, print, style};
 use super::{Exit, Format, target};
 
-pub(super) fn run(paths: &[Utf8PathBuf], format: Format) -> Result<Exit, Failure> {
-    let compilation = target::compile(paths)?;
+pub(super) fn run(paths: &[Utf8PathBuf], format: Format, notes: bool) -> Result<Exit, Failure> {
+    let mut compilation = target::compile(paths)?;
+    if notes {
+        compilation.add_unasked();
+    }
     let text = match format {
         Format::Human if compilation.diagnostics.is_empty() => clean(&compilation),
         Format::Human => human(&compilation.diagnostics, &compilation.map, style(Stream::Out)),

@@ -72,6 +72,9 @@ enum Command {
         /// How to print what was found
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+        /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
+        #[arg(long)]
+        notes: bool,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -117,7 +120,7 @@ pub(crate) fn main() -> Exit {
         Err(error) => return clap_answer(&error),
     };
     let result = match arguments.command {
-        Command::Check { paths, format } => check::run(&paths, format),
+        Command::Check { paths, format, notes } => check::run(&paths, format, notes),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Graph { plan } => graph::run(&plan),
         Command::Explain { rule } => explain::run(rule.as_deref()),

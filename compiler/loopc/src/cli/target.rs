@@ -72,7 +72,10 @@ pub(super) fn compile(paths: &[Utf8PathBuf]) -> Result<Compilation, Failure> {
     for plan in plans {
         groups.entry(repository.project_of(&plan)).or_default().push(plan);
     }
-    let groups: Vec<Group> = groups.into_iter().map(|(project, plans)| Group { project, plans }).collect();
+    // Without paths every plan there is was found.
+    let whole = paths.is_empty();
+    let groups: Vec<Group> =
+        groups.into_iter().map(|(project, plans)| Group { project, plans, whole }).collect();
 
     let disk = repository.sources();
     for path in groups.iter().flat_map(|group| group.project.iter().chain(&group.plans)) {
