@@ -2,7 +2,11 @@
 //!
 //! Does not know what a plan is, and never touches a disk: implementations of [`Sources`] do.
 
+mod date;
+
 use camino::{Utf8Path, Utf8PathBuf};
+
+pub use date::Date;
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,64 +171,42 @@ pub trait Sources {
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError>;
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
+
     /// The day on which the plan is compiled, for what expires; `None`: nothing does.
     fn today(&self) -> Option<Date> {
         None
     }
-}
 
-/// A day of the Gregorian calendar. Days compare as they follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date {
-    pub year: u16,
-    pub month: u8,
-    pub day: u8,
-}
-
-impl Date {
-    /// A date as plans write it: `2027-01-31`.
-    pub fn parse(text: &str) -> Option<Date> {
-        let bytes = text.as_bytes();
-        let shape = bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-';
-        let digits =
-            shape && bytes.iter().enumerate().all(|(at, c)| [4, 7].contains(&at) || c.is_ascii_digit());
-        if !digits {
-            return None;
-        }
-        let year = text[..4].parse().ok()?;
-        let (month, day) = (text[5..7].parse().ok()?, text[8..].parse().ok()?);
-        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let days = match month {
-            2 => 28 + u8::from(leap),
-            4 | 6 | 9 | 11 => 30,
-            1..=12 => 31,
-            _ => return None,
-        };
-        (1..=days).contains(&day).then_some(Date { year, month, day })
+    /// Every file of the repository, sorted by its bytes: what git tracks, and what it does not track and does not ignore.
+    /// `None` if nobody knows; rules that would need the list are silent then. Found once, when it is first asked
+    /// for: a rule asks only after it has something to look up.
+    fn files(&self) -> Option<&[Utf8PathBuf]> {
+        None
     }
 
-    /// The day that many seconds after the beginning of 1970, in UTC. Years beyond 9999 are all the last day of it.
-    pub fn of_unix_seconds(seconds: u64) -> Date {
-        // Days are counted from 1 March of year 0, so that the leap day is a year's last.
-        let days = seconds / 86_400 + 719_468;
-        let (era, of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * from_march + 2) / 5 + 1;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        match u16::try_from(year) {
-            Ok(year @ ..=9_999) => Date { year, month: month as u8, day: day as u8 },
-            _ => Date { year: 9_999, month: 12, day: 31 },
-        }
+    /// Why git would leave a new file (or directory) at this path out of a commit, by the repository's own
+    /// `.gitignore` files; `None` if it would take it, if git tracks it already, or if nobody knows.
+    fn ignored(&self, _path: &Utf8Path, _kind: PathKind) -> Option<Ignored> {
+        None
+    }
+
+    /// May the file be started as a program? `None` if it is no file, or nobody knows.
+    fn executable(&self, _path: &Utf8Path) -> Option<bool> {
+        None
     }
 }
 
-impl std::fmt::Display for Date {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
+/// The line of a `.gitignore` that decides about a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The ignored path itself, or the directory above it that is ignored as a whole.
+    pub path: Utf8PathBuf,
+    /// The file that the line stands in.
+    pub file: Utf8PathBuf,
+    /// 1-based.
+    pub line: usize,
+    /// As written.
+    pub pattern: String,
 }
 
 pub mod memory {
@@ -236,12 +218,16 @@ pub mod memory {
 
     use camino::{Utf8Path, Utf8PathBuf};
 
-    use super::{Date, PathKind, ReadError, Sources};
+    use super::{Date, Ignored, PathKind, ReadError, Sources};
 
     /// Files by normalised path; a path above a file is a directory.
     #[derive(Clone, Debug, Default)]
     pub struct MemorySources {
         files: BTreeMap<Utf8PathBuf, Vec<u8>>,
+        /// Only if these files are a whole repository.
+        list: Option<Vec<Utf8PathBuf>>,
+        ignored: Vec<Utf8PathBuf>,
+        programs: Vec<Utf8PathBuf>,
         /// What [`Sources::today`] says.
         pub today: Option<Date>,
     }
@@ -252,8 +238,28 @@ pub mod memory {
         ) -> MemorySources {
             MemorySources {
                 files: files.into_iter().map(|(path, text)| (path.into(), text.into())).collect(),
-                today: None,
+                ..MemorySources::default()
             }
+        }
+
+        /// These files are all that the repository has, and no others are ignored than those said to be.
+        pub fn whole(mut self) -> MemorySources {
+            let mut list: Vec<Utf8PathBuf> = self.files.keys().cloned().collect();
+            list.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+            self.list = Some(list);
+            self
+        }
+
+        /// A line of `.gitignore` names this path, and so everything below it.
+        pub fn ignoring(mut self, path: impl Into<Utf8PathBuf>) -> MemorySources {
+            self.ignored.push(path.into());
+            self
+        }
+
+        /// The file may be started.
+        pub fn program(mut self, path: impl Into<Utf8PathBuf>) -> MemorySources {
+            self.programs.push(path.into());
+            self
         }
 
         pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, text: impl Into<Vec<u8>>) {
@@ -262,6 +268,10 @@ pub mod memory {
     }
 
     impl Sources for MemorySources {
+        fn today(&self) -> Option<Date> {
+            self.today
+        }
+
         fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
             match self.kind(path) {
                 Some(PathKind::File) => Ok(self.files[path].clone()),
@@ -278,57 +288,25 @@ pub mod memory {
             next.starts_with(path).then_some(PathKind::Directory)
         }
 
-        fn today(&self) -> Option<Date> {
-            self.today
+        fn files(&self) -> Option<&[Utf8PathBuf]> {
+            self.list.as_deref()
         }
-    }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::Date;
-
-    #[test]
-    fn dates_are_read_as_they_are_written() {
-        for (text, known) in [
-            ("2027-01-31", true),
-            ("2024-02-29", true),
-            ("2000-02-29", true),
-            ("2100-02-29", false),
-            ("2023-02-29", false),
-            ("2023-04-31", false),
-            ("2023-13-01", false),
-            ("2023-00-10", false),
-            ("2023-01-00", false),
-            ("2023-1-1", false),
-            ("+023-01-01", false),
-            ("2023-01-01 ", false),
-            ("31.01.2027", false),
-            ("\u{661}023-01-01", false),
-            ("", false),
-        ] {
-            assert_eq!(
-                Date::parse(text).map(|date| date.to_string()),
-                known.then(|| text.to_owned()),
-                "{text}"
-            );
+        fn ignored(&self, path: &Utf8Path, _: PathKind) -> Option<Ignored> {
+            let line = self.ignored.iter().position(|ignored| path.starts_with(ignored))?;
+            let pattern = &self.ignored[line];
+            Some(Ignored {
+                path: pattern.clone(),
+                file: ".gitignore".into(),
+                line: line + 1,
+                pattern: pattern.to_string(),
+            })
+            .filter(|_| !self.files.contains_key(path))
         }
-        assert!(Date::parse("2026-12-31") < Date::parse("2027-01-01"));
-    }
 
-    #[test]
-    fn seconds_become_days() {
-        for (seconds, date) in [
-            (0, "1970-01-01"),
-            (86_399, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (1_709_251_199, "2024-02-29"),
-            (1_709_251_200, "2024-03-01"),
-            (4_107_542_399, "2100-02-28"),
-            (4_107_542_400, "2100-03-01"),
-            (u64::MAX, "9999-12-31"),
-        ] {
-            assert_eq!(Date::of_unix_seconds(seconds).to_string(), date, "{seconds}");
+        fn executable(&self, path: &Utf8Path) -> Option<bool> {
+            self.list.as_ref()?;
+            self.files.contains_key(path).then(|| self.programs.iter().any(|program| program == path))
         }
     }
 }
