@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::check::{CheckedPlan, check};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::names::duplicate_features;
-use crate::plan::{Input, lower};
+use crate::plan::{Input, lower, settle};
 use crate::source::{SourceMap, Sources, Spanned};
 
 /// What came out.
@@ -58,8 +58,8 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
             let lowered = lower(&Input { project, plan: Some(path) }, sources, &mut map);
             features.extend(lowered.plan.feature.as_ref().map(|feature| feature.id.clone()));
             let (checked, found) = check(lowered.plan, sources, &map, &lowered.diagnostics);
-            diagnostics.extend(lowered.diagnostics);
-            diagnostics.extend(found);
+            let all = lowered.diagnostics.into_iter().chain(found).collect();
+            diagnostics.extend(settle(all, &map));
             plans.push((path.clone(), checked));
         }
     }

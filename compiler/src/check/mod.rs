@@ -8,6 +8,7 @@ mod inputs;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -83,6 +84,7 @@ pub fn check(
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    templates::check(&context, &mut diagnostics);
     lint::apply(&plan.lints, &mut diagnostics);
     diagnostics.sort_by(|a, b| {
         let key =

@@ -149,6 +149,7 @@ fn empty(places: &mut Places) -> Plan {
         plan_files: vec!["plans/f.loop.kdl".into()],
         worktree: Worktree::default(),
         lints: Vec::new(),
+        unused_parameters: Vec::new(),
     }
 }
 
