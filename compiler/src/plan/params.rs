@@ -71,7 +71,7 @@ fn definition(
             false => match value(&param, entry, node.file.directory(), map) {
                 Ok(value) => Some(value),
                 Err(found) => {
-                    diagnostics.extend(found);
+                    diagnostics.extend(found.map(|found| *found));
                     None
                 }
             },
@@ -117,7 +117,7 @@ pub(crate) fn value(
     entry: &Entry,
     directory: &Utf8Path,
     map: &SourceMap,
-) -> Result<String, Option<Diagnostic>> {
+) -> Result<String, Option<Box<Diagnostic>>> {
     let span = entry.value_span;
     let name = &param.name;
     let wrong = |takes: &str| {
@@ -130,21 +130,21 @@ pub(crate) fn value(
         (Value::String(text, _), ParamKind::Number) => {
             let found = wrong("a number");
             let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            return Err(Some(match is_number {
+            return Err(told(match is_number {
                 true => found.replace(span, &**text, "remove the quotes", Applicability::Safe),
                 false => found,
             }));
         }
         (Value::Integer(_) | Value::Number(_), _) => {
             let quoted = values::quote(map.text(span));
-            return Err(Some(wrong("a text").replace(span, quoted, "quote it", Applicability::Safe)));
+            return Err(told(wrong("a text").replace(span, quoted, "quote it", Applicability::Safe)));
         }
         (Value::String(text, StringStyle::Bare), _) if text.len() > 1 && text.ends_with(',') => {
             let found = Diagnostic::new("punctuation-in-name", span, "the comma became part of the value")
                 .at(format!("this value is `{text}`"))
                 .help("a list has only spaces between its words")
                 .replace(span, text.trim_end_matches(','), "remove the comma", Applicability::Safe);
-            return Err(Some(found));
+            return Err(told(found));
         }
         (Value::String(text, _), _) => text,
         // Reported when the node was read.
@@ -154,13 +154,13 @@ pub(crate) fn value(
         ParamKind::Text | ParamKind::List | ParamKind::Number => Ok(text.to_string()),
         ParamKind::Name => match values::id(text) {
             Ok(()) => Ok(text.to_string()),
-            Err(problem) => Err(Some(wrong("a name").help(problem))),
+            Err(problem) => Err(told(wrong("a name").help(problem))),
         },
         ParamKind::Path | ParamKind::Glob => {
             let path = match values::resolve(directory, text) {
                 Ok(path) if path.is_empty() => ".".to_owned(),
                 Ok(path) => path,
-                Err(problem) => return Err(Some(import::path_problem(problem, text, span))),
+                Err(problem) => return Err(told(import::path_problem(problem, text, span))),
             };
             if param.kind == ParamKind::Glob
                 && let Err(problem) = Pattern::parse(&path)
@@ -170,9 +170,14 @@ pub(crate) fn value(
                     span,
                     format!("`{text}` is not a path pattern: {problem}"),
                 );
-                return Err(Some(found.at(problem)));
+                return Err(told(found.at(problem)));
             }
             Ok(path)
         }
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what was not reported before is one of two cases")]
+fn told(found: Diagnostic) -> Option<Box<Diagnostic>> {
+    Some(Box::new(found))
 }

@@ -99,7 +99,7 @@ fn a_small_plan_gets_the_projects_defaults() {
     let feature = plan.feature.as_ref().expect("the plan has a feature");
     assert_eq!((feature.id.value.as_str(), feature.base.as_deref()), ("f", Some("next")));
     assert_eq!(plan.gates.len(), 1);
-    assert!(plan.gates[0].implied && plan.gates[0].approve == Approve::Auto);
+    assert!(plan.gates[0].implied && plan.gates[0].approve == Approve::Auto(Bounds::default()));
     assert_eq!(plan.gates[0].id.value, IMPLIED_GATE);
     assert_eq!(verifies(&plan, "a"), ["fmt", "test"]);
     // `kind=docs` names `verify`, so the general list does not count; `skip` takes out the rest.
@@ -147,7 +147,10 @@ fn nearer_defaults_win_and_kind_comes_first() {
     assert_eq!(unit(&plan, "d").verify[1].arguments, [("filter".to_owned(), vec!["d".to_owned()])]);
     assert_eq!(unit(&plan, "a").constraints, ["of the feature"]);
     assert_eq!(unit(&plan, "b").constraints, ["own"]);
-    assert_eq!([plan.gates[0].approve, plan.gates[1].approve], [Approve::Human, Approve::Auto]);
+    assert_eq!(
+        [plan.gates[0].approve, plan.gates[1].approve],
+        [Approve::Human, Approve::Auto(Bounds::default())]
+    );
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) struct Lowering<'a> {
     expansions: BTreeMap<String, Vec<UnitIx>>,
     /// The ids of uses of which nothing could be made, which was reported.
     lost: BTreeSet<String>,
+    /// What `was=` named so far, and where.
+    former_ids: BTreeMap<String, Span>,
     /// A unit's id could not be read: that a name is unknown may be for this.
     ids_lost: bool,
     /// Prompt files with their text; `None` if it could not be had, which was reported.
@@ -78,6 +80,7 @@ pub(super) fn lower(
         requirements: Names::new("requirement"),
         expansions: BTreeMap::new(),
         lost: expanded.lost,
+        former_ids: BTreeMap::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
         regexes: BTreeSet::new(),

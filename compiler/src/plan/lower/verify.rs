@@ -152,7 +152,7 @@ impl Lowering<'_> {
         match params::value(param, entry, directory, self.map) {
             Ok(value) => Some(value),
             Err(found) => {
-                self.diagnostics.extend(found);
+                self.diagnostics.extend(found.map(|found| *found));
                 None
             }
         }

@@ -4,53 +4,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8Path;
-
-use super::uses::{self, Gives};
-use super::{Expanded, LONGEST_PREFIX, MOST_NODES, MOST_TEXT, MOST_UNITS, Template, Templates};
-use super::{Use, define};
+use super::given::{Given, value_of};
+use super::{Expanded, MOST_TEXT, Templates, Use, define};
 use crate::diagnostic::Diagnostic;
-use crate::plan::import::{self, FileIx, Loaded};
-use crate::plan::lower::escaped;
-use crate::plan::model::{Param, ParamKind};
-use crate::plan::params;
+use crate::plan::import::{FileIx, Loaded};
 use crate::plan::read::{self, File, Node};
 use crate::plan::schema::{NodeSpec, Type};
 use crate::plan::substitute::{self, Part};
-use crate::plan::values;
 use crate::source::{Expansion, FileId, SourceMap, Span};
-use crate::syntax::{self, Document, Entry, Key, NodeId, StringStyle, TypeAnnotation, Value};
+use crate::syntax::{self, Document, Entry, NodeId, StringStyle, Value};
 
 /// Index into [`Expander::scopes`]. The first one is the plan's: nothing is replaced there.
-type ScopeIx = usize;
-const PLAN: ScopeIx = 0;
+pub(super) type ScopeIx = usize;
+pub(super) const PLAN: ScopeIx = 0;
 
 /// One expansion.
-struct Scope {
+pub(super) struct Scope {
     /// What the local ids get in front, without the `/`.
-    prefix: String,
+    pub(super) prefix: String,
     /// The ids that the template defines, as they are in this expansion.
-    locals: BTreeSet<String>,
+    pub(super) locals: BTreeSet<String>,
     /// The same as they are written, so that `needs "${name}"` finds `unit "${name}"`.
-    written: BTreeSet<String>,
-    values: BTreeMap<String, Vec<Given>>,
+    pub(super) written: BTreeSet<String>,
+    pub(super) values: BTreeMap<String, Vec<Given>>,
     /// Where the `use` stands.
-    user: ScopeIx,
+    pub(super) user: ScopeIx,
     /// The file id of places in this expansion.
-    id: FileId,
-}
-
-/// A value that a use gives.
-#[derive(Clone)]
-struct Given {
-    text: String,
-    number: bool,
-    /// A path from the repository's root.
-    resolved: bool,
-    /// Names in it are names there.
-    scope: ScopeIx,
-    /// Where it is written; `None` for a default.
-    span: Option<Span>,
+    pub(super) id: FileId,
 }
 
 /// Nodes that are being copied: a whole file, or what stands in a template.
@@ -64,22 +44,22 @@ struct Frame {
     parent: Option<NodeId>,
 }
 
-struct Expander<'e> {
-    loaded: &'e Loaded,
-    templates: &'e Templates<'e>,
-    map: &'e mut SourceMap,
-    diagnostics: &'e mut Vec<Diagnostic>,
-    expanded: &'e mut Expanded,
-    scopes: Vec<Scope>,
-    nodes: Vec<syntax::Node>,
-    entries: Vec<Entry>,
-    specs: Vec<Option<&'static NodeSpec>>,
+pub(super) struct Expander<'e> {
+    pub(super) loaded: &'e Loaded,
+    pub(super) templates: &'e Templates<'e>,
+    pub(super) map: &'e mut SourceMap,
+    pub(super) diagnostics: &'e mut Vec<Diagnostic>,
+    pub(super) expanded: &'e mut Expanded,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) nodes: Vec<syntax::Node>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) specs: Vec<Option<&'static NodeSpec>>,
     /// Ids of the plan's own units, manuals and uses.
-    taken: BTreeMap<String, (Span, bool)>,
-    units: u64,
-    made: u64,
-    text: usize,
-    full: bool,
+    pub(super) taken: BTreeMap<String, (Span, bool)>,
+    pub(super) units: u64,
+    pub(super) made: u64,
+    pub(super) text: usize,
+    pub(super) full: bool,
 }
 
 pub(super) fn expand<'e>(
@@ -228,19 +208,22 @@ impl<'e> Expander<'e> {
                 return None;
             }
         }
-        let to = self.scopes[scope].id;
-        let at = |span: Span| if scope == PLAN { span } else { Span { file: to, ..span } };
-        self.nodes.push(syntax::Node {
-            name: source.name.clone(),
-            name_span: at(source.name_span),
-            ty: source.ty.as_ref().map(|ty| TypeAnnotation { name: ty.name.clone(), span: at(ty.span) }),
-            span: at(source.span),
-            children_span: source.children_span.map(at),
-            parent,
-            broken: source.broken,
-            entries: first as u32..self.entries.len() as u32,
-            subtree_end: 0,
-        });
+        let mut copy = source.clone();
+        if scope != PLAN {
+            let to = self.scopes[scope].id;
+            (copy.span.file, copy.name_span.file) = (to, to);
+            if let Some(ty) = &mut copy.ty {
+                ty.span.file = to;
+            }
+            if let Some(block) = &mut copy.children_span {
+                block.file = to;
+            }
+        }
+        copy.parent = parent;
+        copy.entries = first as u32..self.entries.len() as u32;
+        // Known when its last child has been copied.
+        copy.subtree_end = 0;
+        self.nodes.push(copy);
         self.specs.push(node.map(Node::spec));
         Some(self.nodes.len() - 1)
     }
@@ -287,60 +270,6 @@ impl<'e> Expander<'e> {
         }
         if self.text > MOST_TEXT {
             self.overflow(scope);
-        }
-    }
-
-    /// A text with the values put in.
-    fn filled(&self, scope: ScopeIx, text: &str) -> Given {
-        let mut out = String::with_capacity(text.len());
-        let mut first: Option<&Given> = None;
-        for part in substitute::parts(text) {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Literal | Part::Open(_) => out.push_str("${"),
-                Part::Placeholder { name, at } => {
-                    let values = self.scopes[scope].values.get(name).map(Vec::as_slice).unwrap_or_default();
-                    if at == 0 {
-                        first = values.first();
-                    }
-                    for (at, value) in values.iter().enumerate() {
-                        if at > 0 {
-                            out.push(' ');
-                        }
-                        out.push_str(&value.text);
-                    }
-                }
-            }
-        }
-        // What a path begins with says from where it counts.
-        Given { text: out, number: false, resolved: false, scope, span: first.and_then(|first| first.span) }
-    }
-
-    /// A path that a use gives counts from the file in which the use stands.
-    fn anchor(&mut self, given: &mut Given, ty: Type) {
-        let Some(span) = given.span else { return };
-        let root = given.resolved && given.text == ".";
-        let relative = matches!(given.text.as_str(), "." | "..")
-            || given.text.starts_with("./")
-            || given.text.starts_with("../");
-        if !relative || (given.resolved && !root) {
-            return;
-        }
-        let directory = read::directory(&self.map.file(span.file).path).as_str();
-        let directory = match ty {
-            _ if root => String::new(),
-            Type::Glob => escaped(directory),
-            _ => directory.to_owned(),
-        };
-        match values::resolve(Utf8Path::new(&directory), &given.text) {
-            Ok(path) if path.is_empty() && matches!(ty, Type::Glob) => given.text = "**".to_owned(),
-            Ok(path) if path.is_empty() => self.diagnostics.push(
-                Diagnostic::new("wrong-type", span, format!("`{}` is the repository itself", given.text))
-                    .at("not a file in the repository")
-                    .help("name a file"),
-            ),
-            Ok(path) => given.text = path,
-            Err(problem) => self.diagnostics.push(import::path_problem(problem, &given.text, span)),
         }
     }
 
@@ -395,7 +324,7 @@ impl<'e> Expander<'e> {
     /// Begins the expansion of a use.
     fn enter(&mut self, scope: ScopeIx, file: FileIx, id: NodeId, parent: Option<NodeId>) -> Option<Frame> {
         let templates = self.templates;
-        let Some(usage) = templates.uses.get(&(file, id)) else { return None };
+        let usage = templates.uses.get(&(file, id))?;
         let name = self.id_of(scope, usage)?;
         let prefix = match self.scopes[scope].prefix.as_str() {
             "" => name,
@@ -463,189 +392,6 @@ impl<'e> Expander<'e> {
         }
         Some(id)
     }
-
-    /// Reports an id of the plan that two have, if one of them is a use. A use that comes second makes nothing.
-    fn is_taken(&mut self, id: &str, node: Node) -> bool {
-        let span = node.property("as").map_or(node.name_span(), |entry| entry.value_span);
-        match self.taken.get(id) {
-            None => {
-                self.taken.insert(id.to_owned(), (span, true));
-                false
-            }
-            Some((first, of_a_use)) => {
-                let of_a_use = *of_a_use;
-                let (first, second) = if *first <= span { (*first, span) } else { (span, *first) };
-                self.diagnostics.push(define::id_taken(id, first, second));
-                of_a_use
-            }
-        }
-    }
-
-    /// Is there room for what the template makes? If not, that is reported, once.
-    fn has_room(&mut self, scope: ScopeIx, template: &Template, node: Node, prefix: &str) -> bool {
-        if prefix.len() > LONGEST_PREFIX {
-            let span = moved_span(node.head(), &self.scopes[scope], scope);
-            self.diagnostics.push(
-                Diagnostic::new("invalid-id", span, "the ids that this makes would be too long")
-                    .at(format!("{} letters stand before each of them", prefix.len() + 1))
-                    .help(format!("the ids of nested uses may have {LONGEST_PREFIX} letters together")),
-            );
-            return false;
-        }
-        // What a template makes includes what the uses in it make, so only the plan's own count.
-        if scope != PLAN {
-            return true;
-        }
-        self.units = self.units.saturating_add(template.units);
-        self.made = self.made.saturating_add(template.nodes);
-        if self.units <= MOST_UNITS && self.made <= MOST_NODES {
-            return true;
-        }
-        self.full = true;
-        let makes = match template.units {
-            u64::MAX => "endlessly many units".to_owned(),
-            1 => "1 unit".to_owned(),
-            units => format!("{units} units"),
-        };
-        let id = &template.id.value;
-        let mut found = Diagnostic::new(
-            "expansion-too-large",
-            node.head(),
-            format!(
-                "with this, templates make more than the {MOST_UNITS} units that a plan may have of them"
-            ),
-        );
-        if self.units <= MOST_UNITS {
-            found.message = format!("with this, templates make more than {MOST_NODES} nodes");
-        }
-        self.diagnostics.push(
-            found
-                .at(format!("`{id}` makes {makes}"))
-                .label(template.id.span, "the template")
-                .help("split the feature, or use templates within templates less often"),
-        );
-        false
-    }
-
-    fn overflow(&mut self, scope: ScopeIx) {
-        if std::mem::replace(&mut self.full, true) {
-            return;
-        }
-        // The outermost use is the one that its author can change.
-        let mut span = None;
-        let mut id = self.scopes[scope].id;
-        while let Some(expansion) = self.map.expansion(id) {
-            span = Some(expansion.at);
-            id = expansion.at.file;
-        }
-        let Some(span) = span else { return };
-        self.diagnostics.push(
-            Diagnostic::new(
-                "expansion-too-large",
-                span,
-                format!("templates make more than {} MiB of text", MOST_TEXT >> 20),
-            )
-            .at("while this is expanded")
-            .help("give shorter values, or pass them on less often"),
-        );
-    }
-
-    /// The values of a use, checked; `None` if one of them cannot be right.
-    fn values(
-        &mut self,
-        scope: ScopeIx,
-        node: Node,
-        template: &Template,
-    ) -> Option<BTreeMap<String, Vec<Given>>> {
-        let mut values: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-        let mut good = true;
-        for (name, gives) in uses::gives(node) {
-            let Some(param) = template.params.iter().find(|param| param.name == name.value) else { continue };
-            let mut list = Vec::new();
-            let entries: Vec<&Entry> = match gives {
-                Gives::Value(entry) => vec![entry],
-                Gives::List(node) => node.arguments().collect(),
-            };
-            for entry in entries {
-                good &= self.value(scope, param, entry, template, &mut list);
-            }
-            values.insert(param.name.clone(), list);
-        }
-        for param in &template.params {
-            let Some(default) = param.default.as_ref().filter(|_| !values.contains_key(&param.name)) else {
-                continue;
-            };
-            let number = param.kind == ParamKind::Number;
-            let resolved = matches!(param.kind, ParamKind::Path | ParamKind::Glob);
-            let given =
-                |text: &String| Given { text: text.clone(), number, resolved, scope: PLAN, span: None };
-            values.insert(param.name.clone(), default.iter().map(given).collect());
-        }
-        if self.text > MOST_TEXT {
-            self.overflow(scope);
-            return None;
-        }
-        (good && !self.full).then_some(values)
-    }
-
-    /// Adds what one entry of a use gives for a parameter: several values if it passes on a list.
-    fn value(
-        &mut self,
-        scope: ScopeIx,
-        param: &Param,
-        entry: &Entry,
-        template: &Template,
-        list: &mut Vec<Given>,
-    ) -> bool {
-        let mut passed: Vec<Given> = match read::text(entry).filter(|_| scope != PLAN) {
-            Some(text) => {
-                match substitute::whole(text).and_then(|name| self.scopes[scope].values.get(name)) {
-                    Some(values) => values.clone(),
-                    None => vec![Given { span: None, ..self.filled(scope, text) }],
-                }
-            }
-            None => vec![Given { text: String::new(), number: false, resolved: false, scope, span: None }],
-        };
-        let literal = scope == PLAN || read::text(entry).is_none();
-        let mut good = true;
-        for given in &mut passed {
-            self.text += given.text.len() + 32;
-            let mut copy = moved(entry, self.scopes[scope].id);
-            if scope == PLAN {
-                copy = entry.clone();
-            }
-            let origin = given.span.unwrap_or(copy.value_span);
-            if !literal {
-                let ty = if param.kind == ParamKind::Number { Type::Money } else { Type::Value };
-                copy.value = value_of(given, ty);
-            }
-            let directory = match given.resolved {
-                true => camino::Utf8PathBuf::new(),
-                false => read::directory(&self.map.file(origin.file).path).to_owned(),
-            };
-            match params::value(param, &copy, &directory, self.map) {
-                Ok(text) => {
-                    let number = param.kind == ParamKind::Number;
-                    let text = match param.kind {
-                        ParamKind::Glob if text == "." => "**".to_owned(),
-                        _ => text,
-                    };
-                    let resolved = matches!(param.kind, ParamKind::Path | ParamKind::Glob);
-                    list.push(Given { text, number, resolved, scope: given.scope, span: Some(origin) });
-                }
-                Err(found) => {
-                    good = false;
-                    let label = |found: Diagnostic| {
-                        let found = found.label(uses::place(template, param), "defined here");
-                        let fixes = if literal { found.fixes.clone() } else { Vec::new() };
-                        Diagnostic { fixes, ..found }
-                    };
-                    self.diagnostics.extend(found.map(label));
-                }
-            }
-        }
-        good
-    }
 }
 
 /// What a text in some place has to do with the ids of units.
@@ -684,29 +430,19 @@ fn type_of(spec: &'static NodeSpec, entry: &Entry, argument: Option<usize>) -> T
     }
 }
 
-/// A number stays one where a number may stand; anywhere else it is a text.
-fn value_of(given: &Given, ty: Type) -> Value {
-    match ty {
-        Type::Count(..) | Type::Money if given.number => match given.text.parse() {
-            Ok(number) => Value::Integer(number),
-            Err(_) => Value::Number(given.text.as_str().into()),
-        },
-        _ => Value::String(given.text.as_str().into(), StringStyle::Quoted),
-    }
-}
-
 /// The entry as it stands in an expansion.
-fn moved(entry: &Entry, to: FileId) -> Entry {
-    let at = |span: Span| Span { file: to, ..span };
-    Entry {
-        key: entry.key.as_ref().map(|key| Key { name: key.name.clone(), span: at(key.span) }),
-        ty: entry.ty.as_ref().map(|ty| TypeAnnotation { name: ty.name.clone(), span: at(ty.span) }),
-        value: entry.value.clone(),
-        value_span: at(entry.value_span),
-        span: at(entry.span),
+pub(super) fn moved(entry: &Entry, to: FileId) -> Entry {
+    let mut copy = entry.clone();
+    (copy.span.file, copy.value_span.file) = (to, to);
+    if let Some(key) = &mut copy.key {
+        key.span.file = to;
     }
+    if let Some(ty) = &mut copy.ty {
+        ty.span.file = to;
+    }
+    copy
 }
 
-fn moved_span(span: Span, scope: &Scope, at: ScopeIx) -> Span {
+pub(super) fn moved_span(span: Span, scope: &Scope, at: ScopeIx) -> Span {
     if at == PLAN { span } else { Span { file: scope.id, ..span } }
 }

@@ -6,6 +6,8 @@
 
 mod define;
 mod expand;
+mod given;
+mod limits;
 mod settle;
 #[cfg(test)]
 mod tests;
