@@ -8,6 +8,7 @@ mod inputs;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -107,6 +108,7 @@ pub(crate) fn judge(
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
     let mut levels = lint::Levels::new(&plan.lints);
     let unasked = levels.apply(&mut diagnostics);

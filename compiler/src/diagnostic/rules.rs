@@ -138,6 +138,8 @@ rules! {
     "L0109" "one-word-command" Error false "a whole command line stands in one word"
     "L0110" "invalid-regex" Error false "the text is not a regular expression"
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
+    "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
+    "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
 
     "L0201" "duplicate-id" Error false "two things of one name space have the same id"
     "L0202" "invalid-id" Error false "the text cannot be an id"
@@ -148,6 +150,9 @@ rules! {
     "L0207" "unknown-import" Error false "the file to import, or a name in it, does not exist"
     "L0208" "import-cycle" Error false "files import each other"
     "L0209" "unknown-rule" Error false "no rule has this name"
+    "L0210" "unknown-template" Error false "no template has this name"
+    "L0211" "recursive-template" Error false "a template uses itself"
+    "L0212" "unused-parameter" Warning true "nothing in a template uses one of its parameters"
     "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
