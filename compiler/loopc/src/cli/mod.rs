@@ -4,13 +4,16 @@
 
 mod build;
 mod check;
+mod diff;
 mod explain;
 mod graph;
 mod output;
+mod reference;
 mod target;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
+use loopc::report::{Color, Output};
 use output::Failure;
 
 /// How `loopc` ends; the one table of its exit codes.
@@ -55,6 +58,9 @@ Environment:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to print in colour; wins over the environment
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +75,8 @@ enum Command {
         /// checked as if it stood at the repository's root
         #[arg(value_name = "PATH")]
         paths: Vec<Utf8PathBuf>,
-        /// How to print what was found
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -104,15 +109,42 @@ enum Command {
         #[arg(value_name = "CODE-OR-NAME")]
         rule: Option<String>,
     },
+    /// Compare plans, or two states of one
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Print the language on one card, for whoever writes plans
+    #[command(after_help = EXIT_CODES)]
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+enum PlanCommand {
+    /// Show which units' keys differ, and why
+    ///
+    /// A plan is a file, or REVISION:PATH for the file as it was in a revision of git; OLD may be a REVISION alone,
+    /// which means NEW's path there. What a plan refers to is read from the same revision.
+    #[command(after_help = EXIT_CODES)]
+    Diff {
+        #[arg(value_name = "OLD")]
+        old: String,
+        #[arg(value_name = "NEW")]
+        new: String,
+        /// How to print the difference
+        #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+        format: DiffFormat,
+        /// End with 1 if something differs
+        #[arg(long)]
+        exit_code: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With the source lines, help and fixes
+enum DiffFormat {
+    /// In words
     Human,
-    /// One line each: `path:line:col: error[L0401/write-conflict]: message`
-    Short,
-    /// For programs; `spec/diagnostics.md` describes it
+    /// For programs; `spec/graph.md` describes it
     Json,
 }
 
@@ -134,10 +166,15 @@ pub(crate) fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return clap_answer(&error),
     };
+    output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, format } => check::run(&paths, format),
+        Command::Check { paths, output } => check::run(&paths, &output),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
+        Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
+            diff::run(&old, &new, format, exit_code)
+        }
+        Command::Reference => reference::run(),
         Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {
