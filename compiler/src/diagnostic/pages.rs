@@ -26,6 +26,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("missing-script", "Makefile", include_bytes!("pages/missing-script/files/Makefile")),
     ("unknown-import", "checks.loop.kdl", include_bytes!("pages/unknown-import/files/checks.loop.kdl")),
     ("unknown-path", "site/style.css", include_bytes!("pages/unknown-path/files/site/style.css")),
+    ("unused-import", "checks.loop.kdl", include_bytes!("pages/unused-import/files/checks.loop.kdl")),
     ("unreadable-text", "umlauts.loop.kdl", include_bytes!("pages/unreadable-text/files/umlauts.loop.kdl")),
     (
         "verifier-config-writable",
@@ -42,6 +43,24 @@ const FILES: &[(&str, &str, &[u8])] = &[
 /// Path and content of the files that a rule's examples need besides.
 pub fn files(rule: &Rule) -> impl Iterator<Item = (&'static str, &'static [u8])> {
     FILES.iter().filter(|(name, ..)| *name == rule.name).map(|(_, path, content)| (*path, *content))
+}
+
+/// Rules that hold a plan against all files of its repository: their examples are whole repositories. Others leave open
+/// what else there is.
+const WHOLE: &[&str] = &[
+    "ignored-path",
+    "unknown-path",
+    "empty-glob",
+    "missing-script",
+    "missing-program",
+    "forwarded-arguments",
+    "verifier-writable",
+    "verifier-config-writable",
+];
+
+/// Are the example's files all that there is?
+pub fn is_whole(rule: &Rule) -> bool {
+    WHOLE.contains(&rule.name)
 }
 
 /// An example that begins with `project` is a `loop.kdl`, any other a plan.
