@@ -4,7 +4,7 @@
 //! Does not know how files are listed: it asks [`crate::source::Sources`], and the whole list only when a pattern has
 //! to be looked up. Where nobody knows the files, all of this is silent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
@@ -22,9 +22,17 @@ const FEW: usize = 1000;
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let near = Near::new(context.sources);
     let scopes = Scopes::of(context);
-    ignored_paths(context, &scopes, diagnostics);
-    written_paths(context, &scopes, &near, diagnostics);
-    empty_patterns(context, &scopes, &near, diagnostics);
+    let told: BTreeSet<Span> = diagnostics.iter().map(|found| found.primary.span).collect();
+    let mut found = Vec::new();
+    look(context, &scopes, &near, &mut found);
+    // What may not be written at all need not be there.
+    diagnostics.extend(found.into_iter().filter(|found: &Diagnostic| !told.contains(&found.primary.span)));
+}
+
+fn look(context: &Context<'_>, scopes: &Scopes<'_>, near: &Near<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    ignored_paths(context, scopes, diagnostics);
+    written_paths(context, scopes, near, diagnostics);
+    empty_patterns(context, scopes, near, diagnostics);
 }
 
 /// What units may write: each distinct pattern with its users, in plan order.

@@ -7,6 +7,8 @@
 mod judge;
 mod reach;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -264,7 +266,8 @@ impl<'c> Looks<'c> {
 
 /// The words of a call, for people; long ones are cut.
 fn shown(call: &Call) -> String {
-    let mut text = call.words.join(" ");
+    let words: Vec<&str> = call.words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    let mut text = words.join(" ");
     if text.chars().count() > 60 {
         text = text.chars().take(57).collect::<String>() + "...";
     }
