@@ -2,6 +2,7 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod backends;
 mod edit;
 mod files;
 mod inputs;
@@ -12,7 +13,9 @@ mod ownership;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod valves;
 mod verification;
+mod verifiers;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::{GateIx, Plan, Unit, UnitIx};
@@ -80,8 +83,11 @@ pub fn check(
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
+    valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
+    verifiers::check(&context, &mut diagnostics);
+    backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
     lint::apply(&plan.lints, &mut diagnostics);
     diagnostics.sort_by(|a, b| {

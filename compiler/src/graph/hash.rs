@@ -254,6 +254,8 @@ pub struct VerifyKeyInputs<'a> {
     pub prepare: Option<String>,
     /// May it reach the network?
     pub network: bool,
+    /// The directory to run in, if it is not the root.
+    pub cwd: Option<&'a str>,
 }
 
 /// The key of a unit: equal exactly if the same was asked about the same content.
@@ -340,6 +342,7 @@ fn walk_verify_key(m: &mut impl Manifest, inputs: &VerifyKeyInputs<'_>) {
     }
     m.optional(7, "prepare", inputs.prepare.as_deref());
     m.flag(8, "network", inputs.network);
+    m.optional(9, "cwd", inputs.cwd);
 }
 
 fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
@@ -383,14 +386,13 @@ fn walk_graph(m: &mut impl Manifest, graph: &Graph) {
     }
     for verifier in &graph.verifiers {
         m.begin(4, "verifier");
-        walk_verifier(m, verifier);
-        walk_timeout(m, 7, &verifier.timeout);
+        walk_verifier(m, verifier, Some(&verifier.timeout));
         m.end();
     }
     for agent in &graph.agents {
         m.begin(5, "agent");
         m.identity(1, &agent.id);
-        m.text(2, "via", via_word(agent.via));
+        m.text(2, "via", agent.via.word());
         m.texts(3, "run", &agent.run);
         m.texts(4, "args", &agent.args);
         m.texts(5, "env", &agent.env);
@@ -400,6 +402,62 @@ fn walk_graph(m: &mut impl Manifest, graph: &Graph) {
     m.begin(7, "worktree");
     m.texts(1, "prepare", &graph.worktree.prepare);
     m.texts(2, "share", &graph.worktree.share);
+    m.end();
+    for reviewer in &graph.reviewers {
+        walk_reviewer(m, 8, reviewer);
+    }
+    m.texts(9, "shared", &graph.shared);
+    for derived in &graph.derived {
+        m.begin(10, "derived");
+        m.texts(1, "path", &derived.paths);
+        walk_command(m, 2, &derived.command);
+        m.end();
+    }
+    m.texts(11, "discard", &graph.discard);
+    walk_sandbox(m, 12, "agent-sandbox", &graph.agent_sandbox);
+    walk_sandbox(m, 13, "verifier-sandbox", &graph.verifier_sandbox);
+}
+
+fn walk_reviewer(m: &mut impl Manifest, tag: u32, reviewer: &ReviewerDef) {
+    m.begin(tag, "reviewer");
+    m.identity(1, &reviewer.id);
+    m.optional(2, "agent", reviewer.agent.as_deref());
+    let blocks = match reviewer.blocks {
+        Blocks::None => Some("none"),
+        Blocks::Minor => Some("minor"),
+        Blocks::Major => None,
+        Blocks::Critical => Some("critical"),
+    };
+    m.optional(3, "blocks", blocks);
+    m.texts(4, "prompt", &reviewer.prompt);
+    m.end();
+}
+
+/// A command as two fields: the words of `run` under `tag`, the text of `shell` under the tag behind it.
+fn walk_command(m: &mut impl Manifest, tag: u32, command: &Command) {
+    match command {
+        Command::Run(words) => m.texts(tag, "run", words),
+        Command::Shell(text) => m.text(tag + 1, "shell", text),
+    }
+}
+
+fn walk_sandbox(m: &mut impl Manifest, tag: u32, name: &str, sandbox: &SandboxDef) {
+    m.begin(tag, name);
+    let mode = match sandbox.mode {
+        SandboxMode::BestEffort => None,
+        SandboxMode::Required => Some("required"),
+        SandboxMode::Off => Some("off"),
+    };
+    m.optional(1, "mode", mode);
+    let network = sandbox.network.map(|network| match network {
+        Network::Deny => "deny",
+        Network::Hosts => "hosts",
+        Network::Allow => "allow",
+    });
+    m.optional(2, "network", network);
+    m.texts(3, "host", &sandbox.hosts);
+    m.texts(4, "read", &sandbox.read);
+    m.texts(5, "write", &sandbox.write);
     m.end();
 }
 
@@ -415,13 +473,6 @@ fn edge_word(kind: EdgeKind) -> &'static str {
     match kind {
         EdgeKind::Data => "data",
         EdgeKind::Order => "order",
-    }
-}
-
-fn via_word(via: Via) -> &'static str {
-    match via {
-        Via::Command => "command",
-        Via::Claude => "claude",
     }
 }
 
@@ -489,10 +540,7 @@ fn walk_paths(m: &mut impl Manifest, kind: &str, paths: &[String]) {
 }
 
 fn walk_check(m: &mut impl Manifest, check: &Check) {
-    match &check.command {
-        Command::Run(words) => m.texts(1, "run", words),
-        Command::Shell(text) => m.text(2, "shell", text),
-    }
+    walk_command(m, 1, &check.command);
     for exit in &check.exit {
         m.number(3, "exit", (*exit).into());
     }
@@ -537,6 +585,12 @@ fn walk_policy(m: &mut impl Manifest, policy: &Policy) {
     m.flag(15, "human-approval", policy.human_approval);
     m.optional(16, "owner", policy.owner.as_deref());
     m.texts(17, "evidence", &policy.evidence);
+    for review in &policy.review {
+        walk_review(m, 31, review);
+    }
+    walk_limit(m, 32, "backoff-ms", policy.backoff_ms);
+    m.flag(33, "from-patch", policy.from_patch);
+    m.texts(34, "retry-on", &policy.retry_on);
 }
 
 fn walk_verify(m: &mut impl Manifest, tag: u32, verify: &Verify) {
@@ -549,13 +603,28 @@ fn walk_verify(m: &mut impl Manifest, tag: u32, verify: &Verify) {
     m.end();
 }
 
+fn walk_review(m: &mut impl Manifest, tag: u32, review: &Review) {
+    m.begin(tag, "review");
+    m.texts(1, "reviewer", &review.reviewers);
+    if let Some(rounds) = review.rounds {
+        m.number(2, "rounds", rounds.into());
+    }
+    let policy = match review.policy {
+        ReviewPolicy::All => None,
+        ReviewPolicy::Any => Some("any"),
+        ReviewPolicy::Advisory => Some("advisory"),
+    };
+    m.optional(3, "policy", policy);
+    m.end();
+}
+
 fn walk_scope(m: &mut impl Manifest, scope: &Scope) {
     m.texts(1, "writes", &scope.writes);
     m.texts(2, "creates", &scope.creates);
 }
 
-/// All of a verifier but its limits.
-fn walk_verifier(m: &mut impl Manifest, verifier: &VerifierDef) {
+/// All of a verifier. Its limits are given where they count.
+fn walk_verifier(m: &mut impl Manifest, verifier: &VerifierDef, timeout: Option<&Timeout>) {
     m.identity(1, &verifier.id);
     m.begin(2, "check");
     walk_check(m, &verifier.check);
@@ -566,6 +635,28 @@ fn walk_verifier(m: &mut impl Manifest, verifier: &VerifierDef) {
     for tool in &verifier.tools {
         m.begin(6, "tool");
         m.texts(1, "word", tool);
+        m.end();
+    }
+    if let Some(timeout) = timeout {
+        walk_timeout(m, 7, timeout);
+    }
+    m.optional(8, "cwd", verifier.cwd.as_deref());
+    m.texts(9, "needs", &verifier.needs);
+    m.texts(10, "writes", &verifier.writes);
+    let isolation = match verifier.isolation {
+        Isolation::Off => None,
+        Isolation::Enforce => Some("enforce"),
+        Isolation::Observe => Some("observe"),
+    };
+    m.optional(11, "isolation", isolation);
+    if verifier.retries != 0 {
+        m.number(12, "retries", verifier.retries.into());
+    }
+    for known in &verifier.known_failures {
+        m.begin(13, "known-failure");
+        m.identity(1, &known.id);
+        m.text(2, "reason", &known.reason);
+        m.optional(3, "expires", known.expires.as_deref());
         m.end();
     }
 }
@@ -619,13 +710,26 @@ fn walk_closure(m: &mut impl Manifest, graph: &Graph, gate: &str) {
         }
         m.texts(7, "manual", &node.policy.manuals);
         m.flag(8, "human-approval", node.policy.human_approval);
+        for review in &node.policy.review {
+            walk_review(m, 13, review);
+        }
         m.end();
     }
     let used: BTreeSet<&str> =
         nodes.iter().flat_map(|node| &node.policy.verify).map(|verify| verify.verifier.as_str()).collect();
     for verifier in graph.verifiers.iter().filter(|verifier| used.contains(verifier.id.as_str())) {
         m.begin(3, "verifier");
-        walk_verifier(m, verifier);
+        walk_verifier(m, verifier, None);
         m.end();
+    }
+    let asked: BTreeSet<&str> = nodes
+        .iter()
+        .flat_map(|node| &node.policy.review)
+        .flat_map(|review| &review.reviewers)
+        .map(String::as_str)
+        .collect();
+    for reviewer in graph.reviewers.iter().filter(|reviewer| asked.contains(reviewer.id.as_str())) {
+        // Who reads is no part of what was approved, as with the agents of units.
+        walk_reviewer(m, 4, &ReviewerDef { agent: None, ..reviewer.clone() });
     }
 }

@@ -309,7 +309,8 @@ impl Loader<'_> {
             let place = Some(Place { file: at, node: node.id });
             let span = node.argument(0).map_or(node.name_span(), |entry| entry.value_span);
             let clash = match node.name() {
-                "verifier" => table.verifiers.declare(name, place, span),
+                // Both judge, so they share their names.
+                "verifier" | "reviewer" => table.verifiers.declare(name, place, span),
                 "agent" => table.agents.declare(name, place, span),
                 _ => None,
             };
@@ -376,14 +377,14 @@ impl Loader<'_> {
     }
 }
 
-/// Ids of `reviewer` and `template` nodes, which this version does not read.
+/// Ids of `template` nodes, which this version does not read.
 fn not_read_yet(file: &File) -> Vec<(String, Span)> {
     let document = &file.document;
     let mut found = Vec::new();
     for root in document.roots() {
         let inside = document.children(root).filter(|_| &*document.node(root).name == "project");
         for id in std::iter::once(root).chain(inside) {
-            if matches!(&*document.node(id).name, "reviewer" | "template")
+            if &*document.node(id).name == "template"
                 && let Some(entry) = document.arguments(id).next()
                 && let Some(name) = read::name(entry)
             {

@@ -8,6 +8,8 @@ mod definitions;
 mod feature;
 mod paths;
 mod project;
+mod review;
+mod sandbox;
 mod settings;
 mod verify;
 
@@ -34,6 +36,8 @@ pub(super) struct Lowering<'a> {
     agents: Names<AgentIx>,
     verifier_names: Names<VerifierIx>,
     verifiers: Vec<Verifier>,
+    reviewer_names: Names<ReviewerIx>,
+    reviewers: Vec<Reviewer>,
     /// Where the parameters of each verifier are defined, in the order of its `params`.
     param_spans: Vec<Vec<Span>>,
     units: Names<UnitIx>,
@@ -62,6 +66,8 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         agents: Names::new("agent"),
         verifier_names: Names::new("verifier"),
         verifiers: Vec::new(),
+        reviewer_names: Names::new("reviewer"),
+        reviewers: Vec::new(),
         param_spans: Vec::new(),
         units: Names::new("unit"),
         manuals: Vec::new(),
@@ -83,10 +89,15 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         gates: Vec::new(),
         units: Vec::new(),
         verifiers: Vec::new(),
+        reviewers: Vec::new(),
         agents,
         protect: Vec::new(),
         plan_files: Vec::new(),
+        shared: Vec::new(),
+        derived: Vec::new(),
+        discard: Vec::new(),
         worktree: Worktree::default(),
+        sandbox: Sandboxes::default(),
         lints: Vec::new(),
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
@@ -97,6 +108,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         lowering.feature(feature, outline, &project, &mut plan);
     }
     plan.verifiers = lowering.verifiers;
+    plan.reviewers = lowering.reviewers;
     let mut files = super::import::paths(&loaded.files);
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
@@ -174,6 +186,18 @@ impl Lowering<'_> {
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
+        }
+        if let Some((_, reviewer)) = self.reviewer_names.get(name) {
+            let found = Diagnostic::new(
+                "unknown-verifier",
+                span,
+                format!("`{name}` is a reviewer, and a verifier is asked for"),
+            )
+            .at("the name of a reviewer")
+            .label(reviewer, "the reviewer")
+            .help(format!("write `review {name}`"));
+            self.report(found);
+            return None;
         }
         let found = self.verifier_names.unknown("unknown-verifier", name, span);
         let found = if self.verifier_names.iter().next().is_none() {
