@@ -7,6 +7,8 @@ mod encode;
 pub mod explain;
 pub mod hash;
 pub mod node;
+pub mod outline;
+pub mod picture;
 #[cfg(test)]
 mod tests;
 mod topology;

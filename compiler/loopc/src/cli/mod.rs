@@ -90,6 +90,12 @@ enum Command {
     Graph {
         /// The plan, or `-` for standard input
         plan: Utf8PathBuf,
+        /// As text, or as a picture
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
+        /// Write to FILE, whole or not at all, and not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<Utf8PathBuf>,
     },
     /// Explain a rule, with an example; without a rule, list them all
     #[command(after_help = EXIT_CODES)]
@@ -110,6 +116,18 @@ enum Format {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GraphFormat {
+    /// Gate by gate, in words
+    Text,
+    /// For Graphviz: `dot -Tsvg`
+    Dot,
+    /// For Markdown: a `mermaid` block
+    Mermaid,
+    /// A picture by itself
+    Svg,
+}
+
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
@@ -119,7 +137,7 @@ pub(crate) fn main() -> Exit {
     let result = match arguments.command {
         Command::Check { paths, format } => check::run(&paths, format),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
-        Command::Graph { plan } => graph::run(&plan),
+        Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {
