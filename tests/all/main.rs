@@ -13,6 +13,7 @@ mod gates;
 mod init;
 mod model_server;
 mod pictures;
+mod plan_diff;
 mod process;
 mod readme;
 mod real_crate;

@@ -165,6 +165,14 @@ pub fn policy_digest(policy: &Policy, scope: &Scope) -> String {
     })
 }
 
+/// What [`policy_digest`] is over, as lines for people.
+pub fn policy_fields(policy: &Policy, scope: &Scope) -> Vec<KeyField> {
+    let mut fields = Explanation::default();
+    walk_policy(&mut fields, policy);
+    walk_scope(&mut fields, scope);
+    fields.into_fields()
+}
+
 /// Digest of what an approval of the gate stands for: asks, scopes, verifiers and approve rules of the gate and
 /// of everything before it. Agents, models, limits, titles, labels and plan order are no part of it.
 ///
