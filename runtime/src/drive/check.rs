@@ -8,7 +8,8 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::glob::PatternSet;
 use loop_compiler::graph::{
-    AskCriterion, Check, Command, Isolation, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs, verify_key,
+    AskCriterion, Check, Command, Isolation, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
+    verify_key,
 };
 
 use super::error::DriveError;
@@ -89,7 +90,11 @@ impl Run {
         for (verify, definition) in self.in_order_of_needs(subject.verify)? {
             if let Some(needed) = definition.needs.iter().find(|needed| bad.contains(needed.as_str())) {
                 let why = format!("did not run: `{needed}`, which it needs, did not pass");
-                self.progress.note(&Note::NotRun { subject: subject.id, verifier: &verify.verifier, why: &why });
+                self.progress.note(&Note::NotRun {
+                    subject: subject.id,
+                    verifier: &verify.verifier,
+                    why: &why,
+                });
                 report.messages.push(format!("`{}` {why}", verify.verifier));
                 bad.insert(&verify.verifier);
                 continue;
@@ -586,9 +591,10 @@ fn seen_by(definition: &VerifierDef, tree: &Tree) -> Result<Option<Tree>, DriveE
         let message = format!("the inputs of verifier `{}` cannot be read: {problem}", definition.id);
         DriveError::refused(ExitCode::Internal, message)
     })?;
-    let files = tree.files.iter().filter(|(path, _)| {
-        std::str::from_utf8(path).is_ok_and(|path| inputs.matches(path))
-    });
+    let files = tree
+        .files
+        .iter()
+        .filter(|(path, _)| std::str::from_utf8(path).is_ok_and(|path| inputs.matches(path)));
     Ok(Some(Tree { files: files.map(|(path, file)| (path.clone(), file.clone())).collect() }))
 }
 

@@ -129,7 +129,8 @@ const ROWS: &[Row] = &[
             let agent = plan.sandbox.agent.iter().map(|sandbox| (sandbox, Network::Allow));
             let verifier = plan.sandbox.verifier.iter().map(|sandbox| (sandbox, Network::Deny));
             let all = agent.chain(verifier);
-            let other = all.filter(|(sandbox, usual)| sandbox.network.is_some_and(|network| network != *usual));
+            let other =
+                all.filter(|(sandbox, usual)| sandbox.network.is_some_and(|network| network != *usual));
             other.map(|(sandbox, _)| sandbox.span).collect()
         },
     },
@@ -153,7 +154,8 @@ fn retries(plan: &Plan, wanted: fn(&Unit) -> bool) -> Vec<Span> {
 fn verifiers(plan: &Plan) -> Vec<&Verifier> {
     let of_units = plan.units.iter().flat_map(|unit| &unit.verify);
     let of_gates = plan.gates.iter().flat_map(|gate| &gate.verify);
-    let used: std::collections::BTreeSet<_> = of_units.chain(of_gates).map(|verify| verify.verifier).collect();
+    let used: std::collections::BTreeSet<_> =
+        of_units.chain(of_gates).map(|verify| verify.verifier).collect();
     used.into_iter().map(|verifier| &plan.verifiers[verifier.0 as usize]).collect()
 }
 

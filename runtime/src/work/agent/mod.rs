@@ -43,7 +43,8 @@ pub fn invocation(agent: &AgentDef, policy: &Policy, confined: bool) -> Invocati
             let argv = agent.run.iter().chain(&agent.args).cloned().collect();
             // A script has no other way to know them.
             let settings = [("LOOP_MODEL", &policy.model), ("LOOP_EFFORT", &policy.effort)];
-            let env = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+            let env =
+                settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
             Invocation { argv, env: env.collect() }
         }
         Via::Claude => claude::invocation(agent, policy, confined),
