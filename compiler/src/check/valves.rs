@@ -17,13 +17,13 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if plan.shared.is_empty() && plan.derived.is_empty() && plan.discard.is_empty() {
         return;
     }
-    claims_meet(plan, diagnostics);
+    let claimed = claims_meet(plan, diagnostics);
     writes_meet(plan, diagnostics);
     derived_inputs(plan, diagnostics);
     for pattern in &plan.shared {
         diagnostics.extend(unmergeable(pattern));
     }
-    unused_shared(plan, diagnostics);
+    unused_shared(plan, &claimed, diagnostics);
 }
 
 /// A pattern of the feature, and the node that it stands in.
@@ -44,7 +44,9 @@ fn derived(plan: &Plan) -> impl Iterator<Item = &Spanned<Pattern>> {
 }
 
 /// One path, one way to treat it. `discard` may meet `protect`: it only ever drops a change.
-fn claims_meet(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
+///
+/// Returns the places that were told of.
+fn claims_meet(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) -> BTreeSet<Span> {
     let of_plan: Vec<Spanned<Pattern>> = plan
         .plan_files
         .iter()
@@ -74,6 +76,9 @@ fn claims_meet(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
             (lefts.iter().collect(), rights.iter().collect());
         for Overlap { first, second, path } in overlapping_between(&lefts, &rights) {
             let (one, other) = (&left[first], &right[second]);
+            if other.word == "discard" && !drops(&other.pattern.value, &one.pattern.value) {
+                continue;
+            }
             if !told.insert(one.pattern.span) {
                 continue;
             }
@@ -95,6 +100,12 @@ fn claims_meet(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
             diagnostics.push(found.help("name exact paths, so that each file is treated in one way"));
         }
     }
+    told
+}
+
+/// Does it drop all that the pattern can name? If it takes only some of it out, it does what it is there for.
+fn drops(discard: &Pattern, pattern: &Pattern) -> bool {
+    overlap_outside(pattern, pattern, &[discard]).is_none()
 }
 
 /// What no unit may write: what a command makes, and what is dropped.
@@ -112,6 +123,9 @@ fn writes_meet(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
         let patterns: Vec<&Pattern> = claims.iter().map(|claim| &claim.value).collect();
         let mut told: BTreeSet<usize> = BTreeSet::new();
         for Overlap { first, second, path } in overlapping_between(&written, &patterns) {
+            if rule == "discarded-write" && !drops(patterns[second], written[first]) {
+                continue;
+            }
             if !told.insert(first) {
                 continue;
             }
@@ -252,7 +266,7 @@ fn unmergeable(pattern: &Spanned<Pattern>) -> Option<Diagnostic> {
     )
 }
 
-fn unused_shared(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
+fn unused_shared(plan: &Plan, claimed: &BTreeSet<Span>, diagnostics: &mut Vec<Diagnostic>) {
     let written: Vec<(&Pattern, u32)> = plan
         .units
         .iter()
@@ -267,7 +281,7 @@ fn unused_shared(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
     }
     for (at, pattern) in plan.shared.iter().enumerate() {
         let count = writers.get(&at).map_or(0, BTreeSet::len);
-        if count > 1 {
+        if count > 1 || claimed.contains(&pattern.span) {
             continue;
         }
         let message = match count {
