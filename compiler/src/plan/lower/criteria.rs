@@ -68,7 +68,14 @@ impl Lowering<'_> {
                 self.report(found);
                 None
             }
-            (Some((judge, _)), _) => judge,
+            (Some((judge, _)), _) => {
+                match judge {
+                    Some(By::Verifier(verifier)) => _ = self.used_verifiers.insert(verifier),
+                    Some(By::Reviewer(reviewer)) => _ = self.used_reviewers.insert(reviewer),
+                    Some(By::Manual(_)) | None => {}
+                }
+                judge
+            }
             (None, Lookup::Found(unit)) if self.manuals[unit.0 as usize] => Some(By::Manual(unit)),
             (None, Lookup::Found(_)) => {
                 let unit = self.units.get(name).map_or(span, |(_, at)| at);
@@ -84,7 +91,7 @@ impl Lowering<'_> {
                 None
             }
             (None, Lookup::Unusable) => None,
-            (None, Lookup::Unknown) if self.would_be_expanded(name) => None,
+            (None, Lookup::Unknown) if self.is_lost(name) => None,
             (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
         }
     }

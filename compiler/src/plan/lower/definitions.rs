@@ -10,6 +10,7 @@ use super::paths::Negation;
 use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::plan::import::{Loaded, path_problem};
 use crate::plan::model::*;
+use crate::plan::params;
 use crate::plan::read::{self, Node};
 use crate::plan::values;
 use crate::source::{Span, Spanned};
@@ -108,8 +109,8 @@ impl Lowering<'_> {
 
     /// The definition, and where each of its parameters is defined.
     fn verifier_definition(&mut self, name: &str, node: Node) -> (Verifier, Vec<Span>) {
-        let mut params: Vec<Param> = Vec::new();
-        let mut spans: Vec<Span> = Vec::new();
+        let taken = ("expect", "`verify NAME expect=fail` has a meaning of its own");
+        let (params, spans) = params::definitions(node, taken, self.map, &mut self.diagnostics);
         let mut inputs = Vec::new();
         let mut writes = Vec::new();
         let mut known_failures: Vec<KnownFailure> = Vec::new();
@@ -118,21 +119,6 @@ impl Lowering<'_> {
         let mut timeout = Timeout::default();
         for child in node.children() {
             match child.name() {
-                "param" => {
-                    let Some(param) = self.param_definition(child) else { continue };
-                    let span = id_span(child);
-                    match params.iter().position(|before| before.name == param.name) {
-                        None => {
-                            params.push(param);
-                            spans.push(span);
-                        }
-                        Some(first) => {
-                            let clash =
-                                crate::plan::names::duplicate("parameter", &param.name, spans[first], span);
-                            self.report(clash);
-                        }
-                    }
-                }
                 "inputs" => inputs.extend(self.patterns(child, Negation::Allowed)),
                 "writes" => writes.extend(self.patterns(child, Negation::Refused)),
                 "known-failure" => {
@@ -251,38 +237,6 @@ impl Lowering<'_> {
                 Some(Spanned::new(date, entry.value_span))
             }),
         })
-    }
-
-    fn param_definition(&mut self, node: Node) -> Option<Param> {
-        let entry = node.argument(0)?;
-        let name = read::name(entry)?.to_owned();
-        if name == "expect" {
-            let found =
-                Diagnostic::new("invalid-id", entry.value_span, "a parameter cannot be called `expect`")
-                    .at("`verify NAME expect=fail` has a meaning of its own")
-                    .help("choose another name");
-            self.report(found);
-            return None;
-        }
-        let kind = match node.text_of("type") {
-            Some("name") => ParamKind::Name,
-            Some("path") => ParamKind::Path,
-            Some("glob") => ParamKind::Glob,
-            Some("number") => ParamKind::Number,
-            Some("list") => ParamKind::List,
-            _ => ParamKind::Text,
-        };
-        let mut param = Param { name, kind, default: None };
-        if let Some(entry) = node.property("default") {
-            // An unreadable default is still a default: each use would be told to give a value otherwise.
-            let empty = read::text(entry) == Some("");
-            let value = if empty { None } else { self.param_value(&param, entry, node.file.directory()) };
-            param.default = Some(match value {
-                None if empty && kind == ParamKind::List => Vec::new(),
-                value => vec![value.unwrap_or_default()],
-            });
-        }
-        Some(param)
     }
 
     /// `${name}` of a command must name a parameter: in `run` always (there is no shell that would know it), in

@@ -98,7 +98,10 @@ impl Lowering<'_> {
     /// The reviewer called `name`.
     pub(super) fn reviewer(&mut self, name: &str, span: Span) -> Option<ReviewerIx> {
         match self.reviewer_names.lookup(name) {
-            Lookup::Found(reviewer) => return Some(reviewer),
+            Lookup::Found(reviewer) => {
+                self.used_reviewers.insert(reviewer);
+                return Some(reviewer);
+            }
             Lookup::Unusable => return None,
             Lookup::Unknown if super::unreadable(name) => return None,
             Lookup::Unknown => {}
