@@ -5,9 +5,8 @@
 use camino::Utf8PathBuf;
 
 use super::substitute;
-use super::values::Date;
 use crate::glob::Pattern;
-use crate::source::{FileId, Span, Spanned};
+use crate::source::{Date, FileId, Span, Spanned};
 
 /// Index into [`Plan::units`]: the order in which units and manuals stand in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

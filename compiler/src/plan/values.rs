@@ -4,6 +4,7 @@
 
 use camino::Utf8Path;
 
+use crate::source::Date;
 use crate::syntax::Value;
 
 /// Longest id, in bytes (ids are ASCII).
@@ -93,51 +94,13 @@ pub fn duration(text: &str) -> Result<u64, String> {
     if total == 0 { Err("it must be longer than nothing".to_owned()) } else { Ok(total) }
 }
 
-/// A day of the calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Date {
-    pub year: u16,
-    pub month: u8,
-    pub day: u8,
-}
-
-impl std::fmt::Display for Date {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
-}
-
 /// A day written as `2027-01-31`: year, month and day, with all their digits.
 ///
 /// # Errors
 /// What is wrong, as a half sentence.
 pub fn date(text: &str) -> Result<Date, String> {
-    const SHAPE: &str = "write year, month and day as \"2027-01-31\"";
-    let bytes = text.as_bytes();
-    let shaped = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    if !shaped {
-        return Err(SHAPE.to_owned());
-    }
-    let number = |from: usize, to: usize| {
-        bytes[from..to].iter().fold(0_u16, |sum, byte| sum * 10 + u16::from(byte - b'0'))
-    };
-    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let days = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return Err(format!("there is no month {month}; {SHAPE}")),
-    };
-    if day == 0 || day > days {
-        return Err(format!("that month has no day {day}"));
-    }
-    Ok(Date { year, month: month as u8, day: day as u8 })
+    Date::parse(text)
+        .ok_or_else(|| "write year, month and day of a day that there is: \"2027-01-31\"".to_owned())
 }
 
 /// Micro-dollars of a number of US dollars, exactly.
@@ -261,7 +224,7 @@ mod tests {
 
     #[test]
     fn dates_are_days_that_exist() {
-        assert_eq!(date("2027-01-31"), Ok(Date { year: 2027, month: 1, day: 31 }));
+        assert_eq!(date("2027-01-31").map(|day| day.to_string()), Ok("2027-01-31".to_owned()));
         assert_eq!(date("2028-02-29").map(|day| day.to_string()), Ok("2028-02-29".to_owned()));
         assert!(date("2000-02-29").is_ok() && date("2027-12-01") < date("2028-01-01"));
         for wrong in [

@@ -117,29 +117,18 @@ fn kind(ty: Type) -> String {
 }
 
 fn line(out: &mut String, signature: &str, doc: &str) {
-    let mut head = "  ".to_owned();
-    let mut column = 1;
-    for word in signature.split(' ') {
-        let width = word.chars().count();
-        if column + 1 + width > WIDTH {
-            head.push_str("\n      ");
-            column = 6;
-        } else if column > 1 {
-            head.push(' ');
-            column += 1;
-        } else {
-            column += 1;
-        }
-        head.push_str(word);
-        column += width;
-    }
+    let mut head = String::new();
+    wrapped(&mut head, "  ", signature, 6);
+    let head = head.trim_end();
+    let column = head.lines().last().map_or(0, |last| last.chars().count());
     let gap = if column < WORDS { WORDS - column } else { 3 };
-    wrapped(out, &format!("{head}{}", " ".repeat(gap)), doc, WORDS);
+    let behind = format!("{head}{}", " ".repeat(gap));
+    wrapped(out, &behind, doc, WORDS);
 }
 
 /// `text` behind `head`, further lines indented.
 fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
-    let mut column = head.rsplit('\n').next().unwrap_or(head).chars().count();
+    let mut column = head.lines().last().map_or(0, |last| last.chars().count());
     out.push_str(head);
     let mut first = true;
     for word in text.split(' ') {
