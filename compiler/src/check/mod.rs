@@ -2,9 +2,11 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod coverage;
 mod edit;
 mod files;
 mod inputs;
+mod limits;
 mod lint;
 pub(crate) mod order;
 mod ownership;
@@ -107,6 +109,8 @@ pub(crate) fn judge(
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    limits::check(&context, &mut diagnostics);
+    coverage::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
     let mut levels = lint::Levels::new(&plan.lints);
     let unasked = levels.apply(&mut diagnostics);

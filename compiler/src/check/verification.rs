@@ -1,4 +1,4 @@
-//! Verification: something must check each criterion and each unit, and someone must do the work within its budget.
+//! Verification: something must check each criterion and each unit, and someone must do the work.
 //!
 //! Does not know how a verifier runs.
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
-use crate::plan::{Agent, Approve, Budget, By, Criterion, Role, Tier, Unit, VerifierIx, Via};
+use crate::plan::{By, Criterion, Role, Tier, Unit, VerifierIx};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -16,7 +16,6 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     whole_tree_keys(context, diagnostics);
     agentless_units(context, diagnostics);
-    impossible_budgets(context, diagnostics);
 }
 
 fn unverified_criteria(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -127,44 +126,4 @@ fn agentless_units(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
             .help("and beside it `defaults agent=implementer`"),
     };
     diagnostics.push(diagnostic);
-}
-
-/// A money budget can be kept only if the agent tells what it spent.
-fn impossible_budgets(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let plan = context.plan;
-    let mut reported: BTreeSet<Span> = BTreeSet::new();
-    let mut report = |budget: &Budget, unit: &Unit, agent: &Agent| {
-        let (Some(_), Some(span)) = (budget.micro_usd.or(budget.retry_micro_usd), budget.span) else {
-            return;
-        };
-        if reported.insert(span) {
-            let message = format!(
-                "the budget in money holds for `{}`, whose agent `{}` reports no cost",
-                unit.id.value, agent.id.value
-            );
-            diagnostics.push(
-                Diagnostic::new("budget-impossible", span, message)
-                    .label(agent.id.span, "an agent with `via=command` is a command like any other")
-                    .help("limit its time instead: `budget time=\"1h\"`, or `timeout`")
-                    .help("or give the unit an agent that reports its cost"),
-            );
-        }
-    };
-    for unit in &plan.units {
-        let Some(agent) = &unit.agent else { continue };
-        let agent = &plan.agents[agent.value.0 as usize];
-        if agent.via != Via::Command || unit.role != Role::Work {
-            continue;
-        }
-        let project = plan.project.iter().map(|project| &project.budget);
-        let feature = plan.feature.iter().map(|feature| &feature.budget);
-        let gate = &plan.gates[unit.gate.0 as usize].budget;
-        for budget in [&unit.budget, gate].into_iter().chain(feature).chain(project) {
-            report(budget, unit, agent);
-        }
-        if let Approve::Auto(bounds) = plan.gates[unit.gate.0 as usize].approve {
-            let bound = Budget { micro_usd: bounds.micro_usd, span: bounds.span, ..Budget::default() };
-            report(&bound, unit, agent);
-        }
-    }
 }

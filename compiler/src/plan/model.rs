@@ -159,7 +159,7 @@ pub struct Unit {
     pub verify: Vec<Verification>,
     pub skip: Vec<Skip>,
     pub constraints: Vec<String>,
-    pub steps: Vec<String>,
+    pub steps: Vec<Spanned<String>>,
     pub prompt: Vec<PromptPart>,
     pub shows: Vec<Show>,
     pub stops: Vec<Stop>,
@@ -289,6 +289,8 @@ pub struct Show {
 #[derive(Clone, Debug)]
 pub struct PromptPart {
     pub text: String,
+    /// Where the text, or the file's name, is written.
+    pub span: Span,
     /// The file (and section) it came from, for provenance only: the text is what counts.
     pub file: Option<Reference>,
 }
