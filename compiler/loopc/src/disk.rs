@@ -87,7 +87,7 @@ fn place_of(error: &ignore::Error) -> Option<&Utf8Path> {
 }
 
 /// The system's message without Rust's ` (os error N)` behind it.
-fn system_words(error: &std::io::Error) -> String {
+pub(crate) fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     words.to_lowercase()
@@ -133,6 +133,25 @@ impl Repository {
     /// # Errors
     /// If a directory cannot be listed, or a plan's name is not UTF-8.
     pub fn plans_below(&self, directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>, DiskError> {
+        self.files_below(directory, |name| name.ends_with(PLAN_SUFFIX.as_bytes()))
+    }
+
+    /// Every plan and every project file at or below `directory`, under the conditions of
+    /// [`Repository::plans_below`].
+    ///
+    /// # Errors
+    /// If a directory cannot be listed, or a file's name is not UTF-8.
+    pub fn plans_and_projects_below(&self, directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>, DiskError> {
+        self.files_below(directory, |name| {
+            name.ends_with(PLAN_SUFFIX.as_bytes()) || name == PROJECT_FILE.as_bytes()
+        })
+    }
+
+    fn files_below(
+        &self,
+        directory: &Utf8Path,
+        wanted: fn(&[u8]) -> bool,
+    ) -> Result<Vec<Utf8PathBuf>, DiskError> {
         let start = self.root.join(directory);
         let mut walk = ignore::WalkBuilder::new(&start);
         // Only what is in the repository decides, so that two machines find the same plans.
@@ -152,7 +171,7 @@ impl Repository {
                 path: place_of(&error).unwrap_or(&start).to_owned(),
                 message: error.io_error().map_or_else(|| error.to_string(), system_words),
             })?;
-            if !entry.file_name().as_encoded_bytes().ends_with(PLAN_SUFFIX.as_bytes())
+            if !wanted(entry.file_name().as_encoded_bytes())
                 || !entry.file_type().is_some_and(|kind| kind.is_file())
             {
                 continue;
@@ -209,6 +228,14 @@ pub struct DiskSources {
 }
 
 impl DiskSources {
+    /// The absolute path of what stands at `path`, symbolic links followed.
+    ///
+    /// # Errors
+    /// If nothing stands there, or a link leads out of the repository.
+    pub fn locate(&self, path: &Utf8Path) -> Result<Utf8PathBuf, ReadError> {
+        self.resolve(path).map(|(real, _)| real)
+    }
+
     /// Follows symbolic links by hand, so that a step out of the repository is seen before anything is opened.
     /// Returns the real place, with what stands there.
     fn resolve(&self, path: &Utf8Path) -> Result<(Utf8PathBuf, std::fs::Metadata), ReadError> {

@@ -10,6 +10,7 @@ mod limits;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -111,8 +112,9 @@ pub(crate) fn judge(
     files::check(&context, &mut diagnostics);
     limits::check(&context, &mut diagnostics);
     coverage::check(&context, &mut diagnostics);
+    templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
-    let mut levels = lint::Levels::new(&plan.lints);
+    let mut levels = lint::Levels::new(&plan.lints, map);
     let unasked = levels.apply(&mut diagnostics);
     tally.add(&plan, earlier, levels.used);
     sort(&mut diagnostics);

@@ -153,6 +153,7 @@ fn empty(places: &mut Places) -> Plan {
         lints: Vec::new(),
         old_names: Vec::new(),
         declared: Vec::new(),
+        unused_parameters: Vec::new(),
     }
 }
 

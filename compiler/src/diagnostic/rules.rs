@@ -84,6 +84,16 @@ impl Rule {
     pub fn family(&self) -> char {
         self.code.chars().nth(2).unwrap_or('0')
     }
+
+    /// The heading of its page in the reference of all rules.
+    pub fn anchor(&self) -> String {
+        format!("{}-{}", self.code.to_lowercase(), self.name)
+    }
+
+    /// Where its page stands, from the root of the compiler's own repository.
+    pub fn page(&self) -> String {
+        format!("spec/diagnostics.md#{}", self.anchor())
+    }
 }
 
 /// The rule with this code (`L0001`, any case) or name.
@@ -128,6 +138,8 @@ rules! {
     "L0109" "one-word-command" Error false "a whole command line stands in one word"
     "L0110" "invalid-regex" Error false "the text is not a regular expression"
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
+    "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
+    "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
 
     "L0201" "duplicate-id" Error false "two things of one name space have the same id"
     "L0202" "invalid-id" Error false "the text cannot be an id"
@@ -138,6 +150,9 @@ rules! {
     "L0207" "unknown-import" Error false "the file to import, or a name in it, does not exist"
     "L0208" "import-cycle" Error false "files import each other"
     "L0209" "unknown-rule" Error false "no rule has this name"
+    "L0210" "unknown-template" Error false "no template has this name"
+    "L0211" "recursive-template" Error false "a template uses itself"
+    "L0212" "unused-parameter" Warning true "nothing in a template uses one of its parameters"
     "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
@@ -169,6 +184,7 @@ rules! {
     "L0615" "unused-verifier" Warning true "nothing uses a verifier"
     "L0616" "unused-import" Warning true "nothing uses an imported name"
     "L0617" "unused-agent" Warning true "nothing uses an agent"
+    "L0618" "unused-template" Warning true "nothing uses a template"
     "L0620" "unused-allow" Warning true "a `lint` node lowers nothing"
     "L0622" "deprecated-name" Warning true "a name is written in an older way, which still works"
     "L0624" "budget-overcommitted" Note(off) true "units may spend more than their gate or feature has"

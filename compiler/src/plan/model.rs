@@ -4,6 +4,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::substitute;
 use crate::glob::Pattern;
 use crate::source::{FileId, Span, Spanned};
 
@@ -49,6 +50,15 @@ pub struct Plan {
     pub old_names: Vec<OldName>,
     /// What the plan's own file and `loop.kdl` define and import.
     pub declared: Vec<Declared>,
+    /// Parameters of templates that nothing in their template uses.
+    pub unused_parameters: Vec<UnusedParameter>,
+}
+
+/// A parameter of a template of which nothing depends.
+#[derive(Clone, Debug)]
+pub struct UnusedParameter {
+    pub template: Spanned<String>,
+    pub name: Spanned<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -447,6 +457,7 @@ pub struct Declared {
 pub enum DeclaredKind {
     Verifier,
     Agent,
+    Template,
 }
 
 impl Verifier {
@@ -459,45 +470,10 @@ impl Verifier {
         };
         let command = match &self.check.command {
             Command::Run(words) => {
-                Command::Run(words.iter().flat_map(|word| expand_word(word, &value)).collect())
+                Command::Run(words.iter().flat_map(|word| substitute::word(word, &value)).collect())
             }
-            Command::Shell(text) => Command::Shell(expand_text(text, &value)),
+            Command::Shell(text) => Command::Shell(substitute::text(text, &value)),
         };
         Check { command, exit: self.check.exit.clone(), stdout: self.check.stdout.clone() }
     }
-}
-
-fn expand_word<'v>(word: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> Vec<String> {
-    let whole = word.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    match whole.and_then(value) {
-        Some(values) => values.to_vec(),
-        None => vec![expand_text(word, value)],
-    }
-}
-
-fn expand_text<'v>(text: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        if rest[..at].ends_with('$') {
-            out.push_str(&rest[..at - 1]);
-            out.push_str("${");
-            rest = &rest[at + 2..];
-            continue;
-        }
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 2..];
-        match after.find('}').and_then(|end| Some((value(&after[..end])?, end))) {
-            Some((values, end)) => {
-                out.push_str(&values.join(" "));
-                rest = &after[end + 1..];
-            }
-            None => {
-                out.push_str("${");
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }

@@ -81,7 +81,7 @@ impl Lowering<'_> {
                 None
             }
             (None, Lookup::Unusable) => None,
-            (None, Lookup::Unknown) if self.would_be_expanded(name) => None,
+            (None, Lookup::Unknown) if self.is_lost(name) => None,
             (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
         }
     }

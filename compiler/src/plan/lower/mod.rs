@@ -22,10 +22,12 @@ use super::model::*;
 use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
+use super::template::Expanded;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
+pub(super) use paths::escaped;
 use settings::Settings;
 
 /// What is known while the nodes are read.
@@ -43,10 +45,12 @@ pub(super) struct Lowering<'a> {
     manuals: Vec<bool>,
     gates: Names<GateIx>,
     requirements: Names<RequirementIx>,
+    /// What templates made: the id of a use, with all of its units.
+    expansions: BTreeMap<String, Vec<UnitIx>>,
+    /// The ids of uses of which nothing could be made, which was reported.
+    lost: BTreeSet<String>,
     /// What `was=` named so far, and where.
     former_ids: BTreeMap<String, Span>,
-    /// `as=` of every `use`: units called `ID/...` would come of them.
-    expansions: Vec<String>,
     /// A unit's id could not be read: that a name is unknown may be for this.
     ids_lost: bool,
     /// Prompt files with their text; `None` if it could not be had, which was reported.
@@ -65,7 +69,12 @@ pub(super) struct Lowering<'a> {
 }
 
 /// Lowers what was loaded.
-pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> (Plan, Vec<Diagnostic>) {
+pub(super) fn lower(
+    loaded: &Loaded,
+    expanded: Expanded,
+    sources: &dyn Sources,
+    map: &SourceMap,
+) -> (Plan, Vec<Diagnostic>) {
     let mut lowering = Lowering {
         sources,
         map,
@@ -78,8 +87,9 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         manuals: Vec::new(),
         gates: Names::new("gate"),
         requirements: Names::new("requirement"),
+        expansions: BTreeMap::new(),
+        lost: expanded.lost,
         former_ids: BTreeMap::new(),
-        expansions: Vec::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
         regexes: BTreeSet::new(),
@@ -107,6 +117,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         lints: Vec::new(),
         old_names: Vec::new(),
         declared: Vec::new(),
+        unused_parameters: expanded.unused,
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
     let outline = feature.map(|feature| lowering.outline(feature));
@@ -120,7 +131,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
-    plan.declared = lowering.declared(loaded, &plan.agents);
+    plan.declared = lowering.declared(loaded, &plan.agents, expanded.used);
     plan.verifiers = lowering.verifiers;
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
@@ -148,11 +159,10 @@ impl Lowering<'_> {
         self.diagnostics.push(found);
     }
 
-    /// Is the name one that an expansion would make? Expansions are not there yet, and that was said.
-    fn would_be_expanded(&self, name: &str) -> bool {
-        self.expansions.iter().any(|id| {
-            name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+    /// Is the name one of a use of which nothing could be made?
+    fn is_lost(&self, name: &str) -> bool {
+        let mut ends = name.match_indices('/').map(|(at, _)| at).chain([name.len()]);
+        !self.lost.is_empty() && ends.any(|end| self.lost.contains(&name[..end]))
     }
 
     /// The unit or manual called `name`.
@@ -160,9 +170,7 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || unreadable(name) => {
-                return None;
-            }
+            Lookup::Unknown if self.ids_lost || self.is_lost(name) || unreadable(name) => return None,
             Lookup::Unknown => {}
         }
         let found = match self.gates.get(name) {

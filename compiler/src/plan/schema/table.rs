@@ -353,8 +353,7 @@ static USE: NodeSpec =
     node("use", takes(&[argument("a template's name", Type::Name)], 1, false), "expands a template")
         .many()
         .open(Open::Parameters)
-        .properties(&[property("as", Type::Id, "the expanded units are called `ID/unit`").required()])
-        .not_yet("write its units out");
+        .properties(&[property("as", Type::Id, "the expanded units are called `ID/unit`").required()]);
 static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified together and approved")
     .many()
     .properties(&[
@@ -419,10 +418,8 @@ static FEATURE: NodeSpec = node("feature", ID, "what is to be built, as gates of
         &USE,
         &LINT,
     ]);
-static TEMPLATE: NodeSpec = node("template", ID, "units to be expanded by `use`")
-    .many()
-    .children(&[&PARAM, &UNIT, &MANUAL])
-    .not_yet("write the units out");
+static TEMPLATE: NodeSpec =
+    node("template", ID, "units to be expanded by `use`").many().children(&[&PARAM, &UNIT, &MANUAL, &USE]);
 
 // What loop.kdl defines.
 
