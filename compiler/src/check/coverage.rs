@@ -2,8 +2,12 @@
 //!
 //! Does not know whether a unit does what it says.
 
+use std::collections::BTreeSet;
+
+use super::ownership::scope;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
+use crate::glob::Pattern;
 use crate::plan::schema::DEFAULT_KIND;
 use crate::plan::{Role, Unit, UnitIx};
 
@@ -59,7 +63,8 @@ fn uncovered(context: &Context<'_>, covered: &[bool], diagnostics: &mut Vec<Diag
 ///
 /// Only where the plan traces its work, that is where most units of this kind do name a requirement: in a plan
 /// that lists a few requirements beside other work, a unit without one is no news. Docs, tests and other kinds serve
-/// the feature as a whole; a unit of a gate is built upon by the gates behind it.
+/// the feature as a whole; a unit of a gate is built upon by the gates behind it; and one that goes on with a file of
+/// a unit that serves a requirement serves it too.
 fn orphans(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let plan = context.plan;
     let main = |unit: &Unit| unit.role == Role::Work && unit.kind == DEFAULT_KIND && !unit.broken;
@@ -76,8 +81,15 @@ fn orphans(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for before in super::gate_predecessors(plan).into_iter().flatten() {
         followed[before.0 as usize] = true;
     }
+    let of_covering = plan.units.iter().filter(|unit| !unit.covers.is_empty()).flat_map(scope);
+    let touched: BTreeSet<&Pattern> = of_covering.map(|pattern| &pattern.value).collect();
+    let goes_on = |unit: &Unit| scope(unit).any(|pattern| touched.contains(&pattern.value));
     let orphan = |(at, unit): &(usize, &Unit)| {
-        main(unit) && unit.covers.is_empty() && !built_on[*at] && !followed[unit.gate.0 as usize]
+        main(unit)
+            && unit.covers.is_empty()
+            && !built_on[*at]
+            && !followed[unit.gate.0 as usize]
+            && !goes_on(unit)
     };
     let open = |unit: UnitIx| &plan.units[unit.0 as usize];
     for (at, _) in plan.units.iter().enumerate().filter(orphan) {
@@ -137,6 +149,7 @@ mod tests {
         for fine in [
             "unit c kind=docs { goal \"g\"; writes \"c\"; }",
             "unit c { goal \"g\"; writes \"c\"; }\nunit d { needs c; goal \"g\"; writes \"d\"; covers R; }",
+            "unit c { goal \"g\"; after a; writes \"a\"; }",
             "unit c { goal \"g\"; writes \"c\"; }\nmanual d { after c; step \"s\"; }",
         ] {
             assert_eq!(and(fine), [] as [&str; 0], "{fine}");

@@ -125,13 +125,23 @@ fn reported(diagnostics: &[Diagnostic], span: Span) -> bool {
     diagnostics.iter().any(|found| found.rule.name == "budget-impossible" && found.primary.span == span)
 }
 
+/// A budget of units that is larger than one around them.
+struct TooLarge<'p> {
+    /// The first of the units, and how many more there are.
+    unit: &'p Unit,
+    more: usize,
+    own: u64,
+    whose: &'p str,
+    limit: u64,
+}
+
 /// Before an attempt starts, all that it may cost is taken out of the budgets around it: a unit that may cost more
 /// than there is never starts.
 fn larger_than_around(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let plan = context.plan;
     let outer: Vec<Vec<(String, &Budget)>> = plan.gates.iter().map(|gate| around(context, gate)).collect();
     // By the two places: a budget of `defaults` is in many units.
-    let mut found: BTreeMap<(Span, Span), (&str, String, u64, u64, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<(Span, Span), TooLarge<'_>> = BTreeMap::new();
     for unit in work(context) {
         let (Some(own), Some(span)) = (unit.budget.micro_usd, unit.budget.span) else { continue };
         let smallest = outer[unit.gate.0 as usize]
@@ -140,11 +150,12 @@ fn larger_than_around(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) 
             .filter(|(limit, ..)| *limit < own && *limit > 0)
             .min_by_key(|(limit, ..)| *limit);
         if let Some((limit, whose, outer)) = smallest {
-            let new = (unit.id.value.as_str(), whose.clone(), own, limit, 0);
-            found.entry((span, outer)).and_modify(|known| known.4 += 1).or_insert(new);
+            let new = TooLarge { unit, more: 0, own, whose, limit };
+            found.entry((span, outer)).and_modify(|known| known.more += 1).or_insert(new);
         }
     }
-    for ((span, outer), (id, whose, own, limit, more)) in found {
+    for ((span, outer), TooLarge { unit, more, own, whose, limit }) in found {
+        let id = &unit.id.value;
         let message = format!(
             "an attempt of `{id}` may cost {}{}, and {whose} has {} in all: it never starts",
             dollars(own),
