@@ -181,16 +181,24 @@ rules! {
     "L0506" "verifier-cycle" Error false "verifiers need each other"
     "L0507" "needs-broad-verifier" Error false "a verifier of units needs one that runs at gates only"
 
+    "L0508" "subjective-stop" Warning true "whether a `stop` holds is a matter of opinion"
+    "L0509" "manual-unflagged" Warning true "an agent is asked for what only a person can do"
+
     "L0601" "missing-file" Error false "a file that the plan names does not exist"
     "L0602" "missing-heading" Error false "a file has no such heading"
     "L0603" "lowered-without-reason" Error false "something is lowered and no reason is given"
-    "L0604" "budget-impossible" Error false "a money budget on an agent that reports no cost"
+    "L0604" "budget-impossible" Error false "a budget can never be kept, or lets nothing start"
     "L0605" "unlowerable-rule" Error false "the rule cannot be lowered"
+    "L0610" "uncovered-requirement" Warning true "no unit covers a requirement"
+    "L0611" "orphan-unit" Warning true "a unit covers no requirement, and nothing builds on it"
+    "L0612" "timeout-impossible" Error false "a time limit can never be reached, or is shorter than what it limits"
     "L0615" "unused-verifier" Warning true "nothing uses a verifier"
     "L0616" "unused-import" Warning true "nothing uses an imported name"
     "L0617" "unused-agent" Warning true "nothing uses an agent"
+    "L0618" "unused-template" Warning true "nothing uses a template"
     "L0620" "unused-allow" Warning true "a `lint` node lowers nothing"
     "L0622" "deprecated-name" Warning true "a name is written in an older way, which still works"
+    "L0624" "budget-overcommitted" Note(off) true "units may spend more than their gate or feature has"
 
     "L0901" "not-yet" Error false "the node is part of the language but this version does not act on it"
 }

@@ -144,7 +144,7 @@ pub(super) fn lower(
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
-    plan.declared = lowering.declared(loaded, &plan.agents);
+    plan.declared = lowering.declared(loaded, &plan.agents, expanded.used);
     plan.verifiers = lowering.verifiers;
     plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;
