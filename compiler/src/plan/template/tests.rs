@@ -105,3 +105,166 @@ feature f {
         "{shown}"
     );
 }
+
+#[test]
+fn names_keep_to_where_they_are_written() {
+    // `schema` is a unit of the plan, of `outer`, and of `inner`; each `needs` means the one of its own place.
+    let plan = good(
+        r#"template inner {
+    param first type=name
+    unit schema { goal "Inner."; creates "${first}/i"; }
+    unit work { needs schema "${first}"; goal "Work."; creates "${first}/w"; }
+    unit free { needs top; goal "Free."; creates "${first}/f"; }
+}
+template outer {
+    param wait type=list
+    unit schema { goal "Outer."; creates o; }
+    unit top { goal "Outer's top."; creates t; }
+    use inner as=deep first=schema
+    unit end { needs "${wait}" deep "deep/work"; goal "End."; creates e; accept "seen" by=look; }
+    manual look { needs schema; step "Look."; }
+}
+feature f {
+    unit schema { goal "Plan's."; creates p; }
+    unit top { goal "Plan's top."; creates q; }
+    use outer as=x { wait schema; }
+}
+"#,
+    );
+    let needs = |id: &str| names(&plan, &unit(&plan, id).needs);
+    assert_eq!(needs("x/deep/work"), ["x/deep/schema", "x/schema"], "a name that is given means the giver's");
+    assert_eq!(
+        needs("x/deep/free"),
+        ["top"],
+        "what a template does not define is the plan's, not its user's"
+    );
+    assert_eq!(needs("x/end"), ["schema", "x/deep/schema", "x/deep/work", "x/deep/free"]);
+    assert_eq!(needs("x/look"), ["x/schema"]);
+    let by = &unit(&plan, "x/end").accept[0].by;
+    assert!(
+        matches!(by[..], [crate::plan::By::Manual(manual)] if plan.units[manual.0 as usize].id.value == "x/look")
+    );
+}
+
+#[test]
+fn an_id_may_come_from_a_parameter_and_is_found_by_what_is_written() {
+    let plan = good(
+        r#"template t {
+    param name type=name
+    unit "${name}" { goal g; creates "${name}.rs"; }
+    unit "${name}-docs" kind="${name}" { needs "${name}"; goal d; creates "${name}.md"; }
+    unit last { needs "${name}-docs"; goal l; creates "${name}.end"; }
+}
+feature f {
+    unit api { goal a; creates a; }
+    use t as=one name=api
+}
+"#,
+    );
+    assert_eq!(ids(&plan), ["api", "one/api", "one/api-docs", "one/last"]);
+    assert_eq!(names(&plan, &unit(&plan, "one/api-docs").needs), ["one/api"]);
+    assert_eq!(unit(&plan, "one/api-docs").kind, "api");
+    assert_eq!(names(&plan, &unit(&plan, "one/last").needs), ["one/api-docs"]);
+}
+
+#[test]
+fn values_keep_their_type() {
+    let plan = good(
+        r##"template t {
+    param tries type=number default=2
+    param items type=list
+    param after type=list default=""
+    param say type=text default=#"a "quoted" \word"#
+    unit a {
+        goal "${say}: ${items} in ${tries}"
+        after "${after}"
+        writes "${items}" "more"
+        retry attempts="${tries}"
+        budget tokens="${tries}"
+        verify test filter="${say}"
+        accept "it runs" { run check "${items}" --times "${tries}" "--last=${items}"; exit "${tries}"; }
+        prompt #"""
+            Raw ${say}, and $${say}.
+            """#
+    }
+}
+feature f { use t as=u { items x "y z"; }; use t as=v tries=7 { items; after "u/a"; } }
+"##,
+    );
+    let one = unit(&plan, "u/a");
+    assert_eq!(one.goal.as_ref().map(|goal| goal.value.as_str()), Some("a \"quoted\" \\word: x y z in 2"));
+    let writes: Vec<&str> = one.writes.iter().map(|pattern| pattern.value.as_str()).collect();
+    assert_eq!(writes, ["x", "y z", "more"]);
+    assert_eq!((one.retry.attempts, one.budget.tokens), (2, Some(2)));
+    assert_eq!(one.prompt[0].text, "Raw a \"quoted\" \\word, and ${say}.");
+    let crate::plan::PredicateKind::Command(check) = &one.accept[0].predicates[0].kind else {
+        panic!("a command")
+    };
+    let crate::plan::Command::Run(words) = &check.command else { panic!("words") };
+    assert_eq!(words, &["check", "x", "y z", "--times", "2", "--last=x y z"]);
+    assert_eq!(check.exit, [2]);
+    assert_eq!(one.verify[0].arguments[0].1, ["a \"quoted\" \\word"]);
+    let other = unit(&plan, "v/a");
+    assert_eq!((other.retry.attempts, other.writes.len()), (7, 1));
+    let money = told(
+        "template t {\n param m type=number default=1.5\n unit a { goal g; writes; budget usd=\"${m}\" tokens=\"${m}\"; }\n}\nfeature f { use t as=u; }\n",
+    );
+    assert!(money.starts_with("3:54: error[L0103/wrong-type]: `tokens=` takes a whole number"), "{money}");
+}
+
+#[test]
+fn relative_paths_count_from_where_they_are_written() {
+    let files = [
+        (
+            "p.loop.kdl",
+            "import \"./lib/deep/t.loop.kdl\" t\nfeature f { use t as=u file=\"./a.md\" text=\"./b.md\" glob=\"./c[1]/*\"; }\n",
+        ),
+        (
+            "lib/deep/t.loop.kdl",
+            r#"import "../inner.loop.kdl" inner
+template t {
+    param file type=path
+    param text type=text
+    param glob type=glob
+    param own type=path default="./own.md"
+    unit a {
+        goal g
+        ref "./here.md" "${file}" "${text}" "${own}"
+        writes "${glob}" "./gen/${file}" "${text}"
+        accept "x" { matches "${text}" "x"; }
+    }
+    use inner as=in file="${file}" also="./${file}" text="${text}" mine="./mine.md"
+}
+"#,
+        ),
+        (
+            "lib/inner.loop.kdl",
+            r#"template inner {
+    param file type=path
+    param also type=path
+    param text type=text
+    param mine type=text
+    unit b { goal g; ref "${file}" "${also}" "${text}" "${mine}" "./near.md"; writes; }
+}
+"#,
+        ),
+    ];
+    let compiled = compiled(&files);
+    let shown = short(&compiled.diagnostics, &compiled.map);
+    // The files do not exist; how they are called is what is asked here.
+    let mut paths: Vec<&str> =
+        shown.lines().filter_map(|line| line.split("names a file that").next()?.split('`').nth(1)).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in [
+        "a.md",
+        "b.md",
+        "lib/deep/here.md",
+        "lib/deep/own.md",
+        "lib/deep/a.md",
+        "lib/deep/mine.md",
+        "lib/near.md",
+    ] {
+        assert!(paths.contains(&path), "{path} in {shown}");
+    }
+}
