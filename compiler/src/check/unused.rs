@@ -104,6 +104,7 @@ fn definition(declared: &Declared, shared: bool) -> Diagnostic {
     let (rule, what) = match declared.what {
         DeclaredKind::Verifier => ("unused-verifier", "verifier"),
         DeclaredKind::Agent => ("unused-agent", "agent"),
+        DeclaredKind::Template => ("unused-template", "template"),
     };
     let name = &declared.name.value;
     let message = match shared {
@@ -115,6 +116,7 @@ fn definition(declared: &Declared, shared: bool) -> Diagnostic {
         DeclaredKind::Verifier => {
             found.help(format!("let it check something: `verify {name}`, or `by={name}` at a criterion"))
         }
+        DeclaredKind::Template => found.help(format!("let it make units: `use {name} as=ID`")),
         DeclaredKind::Agent => found.help(format!("give it work: `agent={name}` at a unit or in `defaults`")),
     }
     .help("or remove it")

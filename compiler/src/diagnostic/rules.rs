@@ -153,6 +153,7 @@ rules! {
     "L0210" "unknown-template" Error false "no template has this name"
     "L0211" "recursive-template" Error false "a template uses itself"
     "L0212" "unused-parameter" Warning true "nothing in a template uses one of its parameters"
+    "L0213" "unused-template" Warning true "nothing uses a template that the plan defines"
     "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"

@@ -455,6 +455,7 @@ pub struct Declared {
 pub enum DeclaredKind {
     Verifier,
     Agent,
+    Template,
 }
 
 impl Verifier {

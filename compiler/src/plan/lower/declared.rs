@@ -47,6 +47,12 @@ impl Lowering<'_> {
             let used = self.used_agents.contains(&AgentIx(agent.0));
             all.extend(of(DeclaredKind::Agent, name, span, agents[agent.0 as usize].id.span, used));
         }
+        for (name, place, span) in loaded.visible.templates.iter() {
+            let node = place.and_then(|place| loaded.files[place.file].node(place.node));
+            let Some(definition) = node.and_then(|node| node.argument(0)) else { continue };
+            let used = self.used_templates.contains(name);
+            all.extend(of(DeclaredKind::Template, name, span, definition.value_span, used));
+        }
         all
     }
 }

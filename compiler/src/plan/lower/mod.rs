@@ -23,12 +23,16 @@ use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
 use super::template::Expanded;
-use crate::diagnostic::Diagnostic;
+use super::values;
+use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
 pub(super) use paths::escaped;
 use settings::Settings;
+
+/// How many names of a template are looked at for a near one.
+const MOST_LOCAL: usize = 1_000;
 
 /// What is known while the nodes are read.
 pub(super) struct Lowering<'a> {
@@ -49,6 +53,8 @@ pub(super) struct Lowering<'a> {
     expansions: BTreeMap<String, Vec<UnitIx>>,
     /// The ids of uses of which nothing could be made, which was reported.
     lost: BTreeSet<String>,
+    /// Names of templates that the plan's own file uses.
+    used_templates: BTreeSet<String>,
     /// What `was=` named so far, and where.
     former_ids: BTreeMap<String, Span>,
     /// A unit's id could not be read: that a name is unknown may be for this.
@@ -89,6 +95,7 @@ pub(super) fn lower(
         requirements: Names::new("requirement"),
         expansions: BTreeMap::new(),
         lost: expanded.lost,
+        used_templates: expanded.used,
         former_ids: BTreeMap::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
@@ -184,8 +191,25 @@ impl Lowering<'_> {
             .help("a unit comes after every earlier gate by itself; name the unit whose output it needs"),
             None => self.units.unknown("unknown-unit", name, span),
         };
+        let found = self.suggest_local(found, name, span);
         self.report(found);
         None
+    }
+
+    /// In a template, a near name is looked for among its own ones first.
+    fn suggest_local(&self, found: Diagnostic, name: &str, span: Span) -> Diagnostic {
+        let Some(expansion) = self.map.expansion(span.file) else { return found };
+        let prefix = format!("{}/", expansion.id);
+        let local = self.units.under(&prefix).take(MOST_LOCAL).map(|id| &id[prefix.len()..]);
+        let Some(near) = did_you_mean(name, local) else { return found };
+        let near = near.to_owned();
+        let clean = Diagnostic { labels: Vec::new(), help: Vec::new(), fixes: Vec::new(), ..found };
+        clean.help(format!("a unit with a similar name stands in the template: `{near}`")).replace(
+            span,
+            values::spell(&near),
+            format!("replace with `{near}`"),
+            Applicability::Unsafe,
+        )
     }
 
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
