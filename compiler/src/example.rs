@@ -27,6 +27,13 @@ fn example(rule: &Rule, text: &str) -> Compilation {
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
     }
+    if pages::is_whole(rule) {
+        sources = sources.whole();
+    }
+    for (_, content) in pages::files(rule).filter(|(path, _)| *path == ".gitignore") {
+        let lines = std::str::from_utf8(content).unwrap_or_default().lines();
+        sources = lines.fold(sources, |sources, line| sources.ignoring(line.trim_matches('/')));
+    }
     // What is said about a project's plans as a whole is for examples that show a project.
     let whole = pages::is_project(text);
     let group = Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], whole };

@@ -3,14 +3,18 @@
 //! Does not know how the plan was written, nor how it runs.
 
 mod backends;
+mod commands;
 mod coverage;
 mod edit;
 mod files;
 mod inputs;
 mod limits;
 mod lint;
+mod mentions;
+mod near;
 pub(crate) mod order;
 mod ownership;
+mod paths;
 mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -118,6 +122,9 @@ pub(crate) fn judge(
     files::check(&context, &mut diagnostics);
     limits::check(&context, &mut diagnostics);
     coverage::check(&context, &mut diagnostics);
+    paths::check(&context, &mut diagnostics);
+    mentions::check(&context, &mut diagnostics);
+    commands::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
     let mut levels = lint::Levels::new(&plan.lints, map);

@@ -173,6 +173,8 @@ rules! {
     "L0410" "discarded-write" Error false "a unit may write what is removed from its result"
     "L0411" "derived-input" Error false "an input is a file that a command makes"
     "L0412" "unused-shared" Warning true "no two units write the shared file"
+    "L0413" "ignored-path" Error true "git ignores what a unit may write, so that it would be left behind"
+    "L0414" "unknown-path" Warning true "a unit may change a path that does not exist and that no earlier unit makes"
 
     "L0501" "unverified-criterion" Error true "nothing checks an acceptance criterion"
     "L0502" "no-verification" Error true "nothing checks what the unit does"
@@ -183,6 +185,14 @@ rules! {
 
     "L0508" "subjective-stop" Warning true "whether a `stop` holds is a matter of opinion"
     "L0509" "manual-unflagged" Warning true "an agent is asked for what only a person can do"
+    "L0512" "no-op-verifier" Error true "a check cannot fail"
+    "L0513" "mutating-verifier" Error true "a check changes what it should judge"
+    "L0514" "broad-verifier" Note true "a whole test suite checks a unit that writes one file"
+    "L0515" "verifier-writable" Warning true "a unit may change what decides which check runs on it"
+    "L0516" "verifier-config-writable" Warning true "a unit may change the settings of the tool that checks it"
+    "L0517" "forwarded-arguments" Warning true "arguments of a check do not reach its tool"
+    "L0518" "missing-script" Error true "a check asks for a script or target that its build file does not have"
+    "L0519" "missing-program" Error true "a check starts a program of the repository that is not there or cannot be started"
 
     "L0601" "missing-file" Error false "a file that the plan names does not exist"
     "L0602" "missing-heading" Error false "a file has no such heading"
@@ -199,6 +209,9 @@ rules! {
     "L0620" "unused-allow" Warning true "a `lint` node lowers nothing"
     "L0622" "deprecated-name" Warning true "a name is written in an older way, which still works"
     "L0624" "budget-overcommitted" Note(off) true "units may spend more than their gate or feature has"
+    "L0630" "empty-glob" Warning true "a pattern matches no file"
+    "L0631" "ambiguous-heading" Error false "a heading names more than one section"
+    "L0632" "line-drift" Warning true "a text names a line that the file does not have, or will not have when it is read"
 
     "L0901" "not-yet" Error false "the node is part of the language but this version does not act on it"
 }

@@ -390,6 +390,8 @@ pub struct Verifier {
     pub tier: Tier,
     /// `${name}` of a parameter is still in it; [`Verifier::expand`] replaces.
     pub check: Check,
+    /// The `run` or `shell` node; `None` if it is missing, which is an error.
+    pub command_span: Option<Span>,
     pub inputs: Vec<Spanned<Pattern>>,
     /// Names of environment variables that it may see, sorted.
     pub env: Vec<String>,
