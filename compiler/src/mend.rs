@@ -319,3 +319,6 @@ fn applied<'e>(text: &str, edits: impl Iterator<Item = &'e Edit>) -> String {
     out.push_str(&text[at..]);
     out
 }
+
+#[cfg(test)]
+mod tests;
