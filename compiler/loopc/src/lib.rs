@@ -3,5 +3,6 @@
 //! Does not know what a plan says, nor how to check one; `loop-compiler` does. `loopc` and `loop` share it.
 
 pub mod disk;
+pub mod replace;
 pub mod report;
 pub mod terminal;

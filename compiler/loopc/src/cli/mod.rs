@@ -5,9 +5,11 @@
 mod build;
 mod check;
 mod explain;
+mod fix;
 mod graph;
 mod output;
 mod target;
+mod watch;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -75,6 +77,8 @@ enum Command {
         paths: Vec<Utf8PathBuf>,
         #[command(flatten)]
         output: Output,
+        #[command(flatten)]
+        options: check::Options,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -129,7 +133,7 @@ pub(crate) fn main() -> Exit {
     };
     output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, output } => check::run(&paths, &output),
+        Command::Check { paths, output, options } => check::run(&paths, &output, &options),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Explain { rule } => explain::run(rule.as_deref()),

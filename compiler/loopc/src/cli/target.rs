@@ -14,7 +14,7 @@ use loopc::disk::{DiskSources, MAX_FILE, Overlay, PLAN_SUFFIX, PROJECT_FILE, Rep
 use super::output::Failure;
 
 /// What stands for standard input on the command line.
-const STANDARD_INPUT: &str = "-";
+pub(super) const STANDARD_INPUT: &str = "-";
 
 /// The path under which a plan from standard input is compiled: at the repository's root.
 pub(super) const STDIN_PATH: &str = "<stdin>";
@@ -158,7 +158,7 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn current_directory() -> Result<Utf8PathBuf, Failure> {
+pub(super) fn current_directory() -> Result<Utf8PathBuf, Failure> {
     let current = std::env::current_dir()
         .map_err(|error| Failure::Told(format!("cannot tell the current directory: {error}")))?;
     Utf8PathBuf::from_path_buf(current).map_err(|path| {
