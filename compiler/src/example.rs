@@ -5,7 +5,7 @@
 use camino::Utf8Path;
 
 use crate::compile::{Compilation, compile};
-use crate::diagnostic::{Rule, pages};
+use crate::diagnostic::{Applicability, Rule, pages};
 use crate::source::memory::MemorySources;
 
 /// The path of an example's plan.
@@ -19,6 +19,16 @@ pub fn bad(rule: &Rule) -> Compilation {
 /// Compiles the plan that keeps the rule.
 pub fn good(rule: &Rule) -> Compilation {
     example(rule, rule.good)
+}
+
+/// How far the readiest fix of the rule's own example may be trusted; `None` if there is no fix.
+pub fn readiest_fix(rule: &Rule) -> Option<Applicability> {
+    let compiled = bad(rule);
+    let own = compiled.diagnostics.iter().filter(|found| found.rule == rule);
+    let fixes: Vec<Applicability> = own.flat_map(|found| &found.fixes).map(|fix| fix.applicability).collect();
+    [Applicability::Safe, Applicability::Unsafe, Applicability::Display]
+        .into_iter()
+        .find(|wanted| fixes.contains(wanted))
 }
 
 fn example(rule: &Rule, text: &str) -> Compilation {

@@ -4,10 +4,10 @@
 
 mod build;
 mod check;
-mod explain;
 mod fix;
 mod graph;
 mod output;
+mod rules;
 mod target;
 mod watch;
 
@@ -36,8 +36,10 @@ impl From<Exit> for std::process::ExitCode {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  no errors (there may be warnings and notes)
-  1  the plan has errors, syntax errors among them
+  1  the plan has errors, syntax errors among them; with `--diff`, also if there is something to fix
   2  wrong usage, or a file that cannot be read or written
+
+`check --watch` runs until it is interrupted, and then ends as the signal says (130 in a shell).
 
 Environment:
   NO_COLOR         not empty: no colour
@@ -104,12 +106,22 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<Utf8PathBuf>,
     },
-    /// Explain a rule, with an example; without a rule, list them all
+    /// List the rules: code, name, level, whether their examples can be fixed, what is wrong
+    #[command(after_help = EXIT_CODES)]
+    Rules {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
+        format: RulesFormat,
+    },
+    /// Explain rules, each with an example; without a rule, list them all
     #[command(after_help = EXIT_CODES)]
     Explain {
         /// A rule's code (`L0401`) or name (`write-conflict`)
         #[arg(value_name = "CODE-OR-NAME")]
-        rule: Option<String>,
+        rules: Vec<String>,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
+        format: RulesFormat,
     },
 }
 
@@ -125,6 +137,14 @@ enum GraphFormat {
     Svg,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RulesFormat {
+    /// In words
+    Human,
+    /// One JSON object, described by `spec/schemas/rules.json`
+    Json,
+}
+
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
@@ -136,7 +156,8 @@ pub(crate) fn main() -> Exit {
         Command::Check { paths, output, options } => check::run(&paths, &output, &options),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
-        Command::Explain { rule } => explain::run(rule.as_deref()),
+        Command::Rules { format } => rules::list(format),
+        Command::Explain { rules, format } => rules::explain(&rules, format),
     };
     match result {
         Ok(exit) => exit,
