@@ -5,4 +5,5 @@
 pub mod disk;
 pub mod replace;
 pub mod report;
+pub mod revision;
 pub mod terminal;

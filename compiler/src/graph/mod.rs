@@ -3,6 +3,7 @@
 //! Does not know the plan's text, nor anything that changes between two machines.
 
 mod build;
+pub mod diff;
 mod encode;
 pub mod explain;
 pub mod hash;

@@ -6,7 +6,7 @@
 use super::lexer::{Kind, is_disallowed};
 use super::mistakes::shown;
 use super::parser::{OpenNode, Parser, is_node_space, is_string};
-use super::{Entry, Key, StringStyle, TypeAnnotation, Value, numbers, strings};
+use super::{Entry, Key, StringStyle, Text, TypeAnnotation, Value, numbers, strings};
 use crate::diagnostic::{Applicability, Severity, did_you_mean};
 use crate::source::Span;
 
@@ -76,7 +76,7 @@ impl Parser<'_> {
     fn property(
         &mut self,
         node: &mut OpenNode,
-        before_name: Option<TypeAnnotation>,
+        before_name: Option<Box<TypeAnnotation>>,
         start: usize,
         equals: usize,
     ) -> bool {
@@ -116,7 +116,7 @@ impl Parser<'_> {
         self.bump();
         let span = self.span(start, self.last_end);
         self.document.entries.push(Entry {
-            key: Some(Key { name, span: key_span }),
+            key: Some(Box::new(Key { name, span: key_span })),
             ty,
             value,
             value_span,
@@ -142,7 +142,7 @@ impl Parser<'_> {
     }
 
     /// At a `(`. The annotation, and whether it is right.
-    pub(super) fn type_annotation(&mut self) -> (Option<TypeAnnotation>, bool) {
+    pub(super) fn type_annotation(&mut self) -> (Option<Box<TypeAnnotation>>, bool) {
         let open = self.start();
         self.bump();
         self.skip_node_space();
@@ -177,13 +177,13 @@ impl Parser<'_> {
             }
             good = false;
         }
-        (Some(TypeAnnotation { name, span }), good)
+        (Some(Box::new(TypeAnnotation { name, span })), good)
     }
 
     // ---- words and strings ----
 
     /// The text of the string token at hand, how it was written, and whether it is right.
-    fn string(&mut self) -> (Box<str>, StringStyle, bool) {
+    fn string(&mut self) -> (Text, StringStyle, bool) {
         let token = self.tokens[self.at];
         let style = match token.kind {
             Kind::Word => {
@@ -209,7 +209,7 @@ impl Parser<'_> {
     }
 
     /// A name of a node, property or type, and whether it is right: any string, but no number and no keyword.
-    pub(super) fn name(&mut self, of: &str) -> (Box<str>, bool) {
+    pub(super) fn name(&mut self, of: &str) -> (Text, bool) {
         let keyword = self.kind() == Kind::Keyword;
         let (text, style, good) =
             if keyword { (self.text_of(self.at).into(), StringStyle::Bare, true) } else { self.string() };

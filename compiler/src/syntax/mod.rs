@@ -25,6 +25,9 @@ pub use parser::{Parsed, parse};
 
 use crate::source::{FileId, Span};
 
+/// A decoded name or string. Short ones, which nearly all are, are kept in place; it reads as a `str`.
+pub type Text = smol_str::SmolStr;
+
 /// Index of a node in its [`Document`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
@@ -41,10 +44,10 @@ pub struct Document {
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The decoded name. Empty with an empty span if the text has none; the node is `broken` then.
-    pub name: Box<str>,
+    pub name: Text,
     pub name_span: Span,
     /// `(type)` before the name.
-    pub ty: Option<TypeAnnotation>,
+    pub ty: Option<Box<TypeAnnotation>>,
     /// Name to the end of the last entry or of the children block.
     pub span: Span,
     /// From `{` to `}`, both included, if there is a children block (empty ones too).
@@ -60,15 +63,15 @@ pub struct Node {
 
 #[derive(Clone, Debug)]
 pub struct TypeAnnotation {
-    pub name: Box<str>,
+    pub name: Text,
     pub span: Span,
 }
 
 /// An argument (no key) or a property.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub key: Option<Key>,
-    pub ty: Option<TypeAnnotation>,
+    pub key: Option<Box<Key>>,
+    pub ty: Option<Box<TypeAnnotation>>,
     pub value: Value,
     /// The value alone, without key and type annotation.
     pub value_span: Span,
@@ -78,7 +81,7 @@ pub struct Entry {
 
 #[derive(Clone, Debug)]
 pub struct Key {
-    pub name: Box<str>,
+    pub name: Text,
     pub span: Span,
 }
 
@@ -94,12 +97,12 @@ pub enum StringStyle {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    String(Box<str>, StringStyle),
+    String(Text, StringStyle),
     /// An integer literal that fits; wider ones are `Number`.
     Integer(i128),
     /// Any other number, as canonical decimal text: no `_`, no `+`, no needless zeros, e.g. `1.5`, `-2.5E10`. What was
     /// written with a point or an exponent has a point: `1.0`. `#inf`, `#-inf` and `#nan` too.
-    Number(Box<str>),
+    Number(Text),
     Bool(bool),
     Null,
 }

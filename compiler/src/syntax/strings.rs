@@ -3,13 +3,14 @@
 //! Does not know where the string stands, nor what it is used for.
 //! Source: KDL 2.0.1, sections "Quoted String", "Multi-line String" and "Raw String".
 
+use super::Text;
 use super::lexer::{Kind, Token, is_newline, is_space};
 use super::mistakes::{Mistakes, shown};
 use crate::diagnostic::{Applicability, Diagnostic};
 
 /// The text of a quoted, raw or multi-line string that covers `start..end`, and whether it is what the author wrote
 /// (false: a mistake was found, here or in the lexer).
-pub(super) fn decode(token: Token, end: usize, mistakes: &mut Mistakes<'_>) -> (Box<str>, bool) {
+pub(super) fn decode(token: Token, end: usize, mistakes: &mut Mistakes<'_>) -> (Text, bool) {
     let start = token.start as usize;
     let text = &mistakes.text[start..end];
     match token.kind {
@@ -193,7 +194,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn multiline(token: Token, text: &str, mistakes: &mut Mistakes<'_>) -> (Box<str>, bool) {
+fn multiline(token: Token, text: &str, mistakes: &mut Mistakes<'_>) -> (Text, bool) {
     let start = token.start as usize;
     let hashes = text.bytes().take_while(|byte| *byte == b'#').count();
     let opening = hashes + 3;

@@ -4,9 +4,11 @@
 
 mod build;
 mod check;
+mod diff;
 mod fix;
 mod graph;
 mod output;
+mod reference;
 mod rules;
 mod target;
 mod watch;
@@ -123,6 +125,43 @@ enum Command {
         #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
         format: RulesFormat,
     },
+    /// Compare plans, or two states of one
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Print the language on one card, for whoever writes plans
+    #[command(after_help = EXIT_CODES)]
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+enum PlanCommand {
+    /// Show which units' keys differ, and why
+    ///
+    /// A plan is a file, or REVISION:PATH for the file as it was in a revision of git; OLD may be a REVISION alone,
+    /// which means NEW's path there. What a plan refers to is read from the same revision.
+    #[command(after_help = EXIT_CODES)]
+    Diff {
+        #[arg(value_name = "OLD")]
+        old: String,
+        #[arg(value_name = "NEW")]
+        new: String,
+        /// How to print the difference
+        #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+        format: DiffFormat,
+        /// End with 1 if something differs
+        #[arg(long)]
+        exit_code: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    /// In words
+    Human,
+    /// For programs; `spec/graph.md` describes it
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,6 +197,10 @@ pub(crate) fn main() -> Exit {
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Rules { format } => rules::list(format),
         Command::Explain { rules, format } => rules::explain(&rules, format),
+        Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
+            diff::run(&old, &new, format, exit_code)
+        }
+        Command::Reference => reference::run(),
     };
     match result {
         Ok(exit) => exit,
