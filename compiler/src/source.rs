@@ -2,7 +2,11 @@
 //!
 //! Does not know what a plan is, and never touches a disk: implementations of [`Sources`] do.
 
+mod date;
+
 use camino::{Utf8Path, Utf8PathBuf};
+
+pub use date::Date;
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +36,11 @@ impl Span {
 
     pub fn is_empty(self) -> bool {
         self.start == self.end
+    }
+
+    /// Does `other` lie in it?
+    pub fn contains(self, other: Span) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
     }
 }
 
@@ -163,6 +172,11 @@ pub trait Sources {
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
 
+    /// The day on which the plan is compiled, for what expires; `None`: nothing does.
+    fn today(&self) -> Option<Date> {
+        None
+    }
+
     /// Every file of the repository, sorted by its bytes: what git tracks, and what it does not track and does not ignore.
     /// `None` if nobody knows; rules that would need the list are silent then. Found once, when it is first asked
     /// for: a rule asks only after it has something to look up.
@@ -204,7 +218,7 @@ pub mod memory {
 
     use camino::{Utf8Path, Utf8PathBuf};
 
-    use super::{Ignored, PathKind, ReadError, Sources};
+    use super::{Date, Ignored, PathKind, ReadError, Sources};
 
     /// Files by normalised path; a path above a file is a directory.
     #[derive(Clone, Debug, Default)]
@@ -214,6 +228,8 @@ pub mod memory {
         list: Option<Vec<Utf8PathBuf>>,
         ignored: Vec<Utf8PathBuf>,
         programs: Vec<Utf8PathBuf>,
+        /// What [`Sources::today`] says.
+        pub today: Option<Date>,
     }
 
     impl MemorySources {
@@ -252,6 +268,10 @@ pub mod memory {
     }
 
     impl Sources for MemorySources {
+        fn today(&self) -> Option<Date> {
+            self.today
+        }
+
         fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
             match self.kind(path) {
                 Some(PathKind::File) => Ok(self.files[path].clone()),
@@ -312,6 +332,23 @@ pub mod memory {
 
         fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
             if self.texts.contains_key(path) { Some(PathKind::File) } else { self.under.kind(path) }
+        }
+
+        fn today(&self) -> Option<Date> {
+            self.under.today()
+        }
+
+        // Only files that are there get another text, so that the list stays what it is.
+        fn files(&self) -> Option<&[Utf8PathBuf]> {
+            self.under.files()
+        }
+
+        fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+            self.under.ignored(path, kind)
+        }
+
+        fn executable(&self, path: &Utf8Path) -> Option<bool> {
+            self.under.executable(path)
         }
     }
 }

@@ -1,54 +1,104 @@
-//! Replaces files of a repository, each whole or not at all, and none if one of them cannot be written.
+//! Puts a new content in the place of a file, whole or not at all.
 //!
-//! Does not know what the texts say.
+//! Does not know what the content is. Whoever reads the file meanwhile sees the old one or the new one, never half of either.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{Access, Gid, Uid};
 
-use crate::disk::{DiskSources, system_words};
+use crate::disk::system_words;
 
-/// What a file was, and is to be.
-#[derive(Clone, Copy, Debug)]
-pub struct Replacement<'r> {
-    /// From the repository's root.
-    pub path: &'r Utf8Path,
-    pub before: &'r [u8],
-    pub after: &'r [u8],
-}
-
-/// Why files were not replaced.
+/// Why a file was left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplaceError {
-    /// Somebody wrote the file since it was read.
-    Changed(Utf8PathBuf),
-    /// It may not be written.
-    ReadOnly(Utf8PathBuf),
-    /// It is not a file of the repository, or the system's words.
-    Io { path: Utf8PathBuf, message: String },
+pub enum Refused {
+    /// Its content is no longer what the new one was made from.
+    Changed,
+    /// The operating system's words.
+    Denied(String),
 }
 
-impl std::fmt::Display for ReplaceError {
+impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ReplaceError::Changed(path) => {
-                write!(f, "{path} was changed by somebody else in the meantime; run the command again")
-            }
-            ReplaceError::ReadOnly(path) => write!(f, "cannot write {path}: it is read-only"),
-            ReplaceError::Io { path, message } => write!(f, "cannot write {path}: {message}"),
+            Refused::Changed => write!(f, "it was changed meanwhile; run this again"),
+            Refused::Denied(words) => write!(f, "{words}"),
         }
     }
 }
 
-impl std::error::Error for ReplaceError {}
+impl From<std::io::Error> for Refused {
+    fn from(error: std::io::Error) -> Refused {
+        Refused::Denied(system_words(&error))
+    }
+}
 
-/// A new text that lies beside its file, complete and on disk.
-struct Prepared<'r> {
-    replacement: Replacement<'r>,
-    real: Utf8PathBuf,
+/// Names tried for the file beside; more of them left over would be a sign of something else.
+const ATTEMPTS: u32 = 100;
+
+/// Replaces the content of the file at `path` (no symbolic link), which must still be `before`, with `after`. Permissions
+/// stay, and so does the owner where that is allowed.
+///
+/// # Errors
+/// If the file may not be written, is another one by now, or its directory takes no new file. It is as it was then.
+pub fn replace(path: &Utf8Path, before: &[u8], after: &[u8]) -> Result<(), Refused> {
+    Prepared::new(path, before, after)?.put()
+}
+
+/// A new content that lies beside its file, complete and on disk. Dropped, it is gone and the file is as it was: who
+/// replaces several files prepares all of them before the first one is touched.
+#[derive(Debug)]
+pub struct Prepared<'p> {
+    path: &'p Utf8Path,
+    before: &'p [u8],
     beside: Utf8PathBuf,
+}
+
+impl<'p> Prepared<'p> {
+    /// See [`replace`].
+    ///
+    /// # Errors
+    /// As [`replace`].
+    pub fn new(path: &'p Utf8Path, before: &'p [u8], after: &[u8]) -> Result<Prepared<'p>, Refused> {
+        let found = path.symlink_metadata()?;
+        if !found.is_file() {
+            return Err(Refused::Changed);
+        }
+        // A new file in its place would be writable by whoever may write the directory. Root may write anything, and what
+        // is read-only was meant to be all the same.
+        if found.permissions().readonly() {
+            return Err(Refused::Denied("it is read-only".to_owned()));
+        }
+        rustix::fs::access(path.as_std_path(), Access::WRITE_OK).map_err(std::io::Error::from)?;
+        let (beside, mut file) = beside(path)?;
+        let prepared = Prepared { path, before, beside };
+        file.write_all(after)?;
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
+            // Only who has the privilege can give a file away; for all others it becomes theirs, as with any editor.
+            let _ =
+                rustix::fs::fchown(&file, Some(Uid::from_raw(found.uid())), Some(Gid::from_raw(found.gid())));
+        }
+        file.set_permissions(PermissionsExt::from_mode(found.mode() & 0o7777))?;
+        file.sync_all()?;
+        prepared.is_unchanged()?;
+        Ok(prepared)
+    }
+
+    /// Puts the new content in the place of the old one.
+    ///
+    /// # Errors
+    /// If the file is another one by now, or the system says no.
+    pub fn put(self) -> Result<(), Refused> {
+        self.is_unchanged()?;
+        Ok(std::fs::rename(&self.beside, self.path)?)
+    }
+
+    fn is_unchanged(&self) -> Result<(), Refused> {
+        if std::fs::read(self.path)? == self.before { Ok(()) } else { Err(Refused::Changed) }
+    }
 }
 
 impl Drop for Prepared<'_> {
@@ -58,152 +108,88 @@ impl Drop for Prepared<'_> {
     }
 }
 
-/// Replaces the files. All new texts are on disk before the first file is touched, so that a full disk changes none.
-/// Symbolic links are followed inside the repository; the link stays, its target is replaced.
-///
-/// # Errors
-/// If a file is not what it was, or cannot be written.
-pub fn replace(sources: &DiskSources, replacements: &[Replacement<'_>]) -> Result<(), ReplaceError> {
-    let mut prepared = Vec::with_capacity(replacements.len());
-    for replacement in replacements {
-        prepared.push(prepare(sources, *replacement)?);
+/// A new file in the same directory, so that renaming it is one step of the file system.
+fn beside(path: &Utf8Path) -> Result<(Utf8PathBuf, File), Refused> {
+    let directory = path.parent().unwrap_or(Utf8Path::new("."));
+    let process = std::process::id();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    for attempt in 0..ATTEMPTS {
+        let name = directory.join(format!(".loopc-{process}-{attempt}.tmp"));
+        match options.open(&name) {
+            Ok(file) => return Ok((name, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    for one in &prepared {
-        unchanged(&one.real, &one.replacement)?;
-        std::fs::rename(&one.beside, &one.real).map_err(|error| failed(one.replacement.path, &error))?;
-    }
-    // The names are on disk as well; where a directory cannot be synced, the files are right all the same.
-    for one in &prepared {
-        let _ = one.real.parent().map(File::open).map(|opened| opened.and_then(|file| file.sync_all()));
-    }
-    Ok(())
-}
-
-fn prepare<'r>(sources: &DiskSources, replacement: Replacement<'r>) -> Result<Prepared<'r>, ReplaceError> {
-    let path = replacement.path;
-    let io = |message: &str| ReplaceError::Io { path: path.to_owned(), message: message.to_owned() };
-    let (real, found) = sources.resolve(path).map_err(|_| io("it is no file of the repository"))?;
-    if !found.is_file() {
-        return Err(io("it is not a file"));
-    }
-    // The rename needs no right to the file itself, and root needs none at all: what is read-only was meant to be.
-    if found.permissions().readonly() {
-        return Err(ReplaceError::ReadOnly(path.to_owned()));
-    }
-    unchanged(&real, &replacement)?;
-    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
-        return Err(io("it is not a file"));
-    };
-    let beside = directory.join(format!(".{name}.{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(|error| failed(path, &error))?;
-    let one = Prepared { replacement, real, beside };
-    file.write_all(replacement.after).map_err(|error| failed(path, &error))?;
-    // Who is not root cannot give files away; then the new file is theirs.
-    let _ = std::os::unix::fs::fchown(&file, Some(found.uid()), Some(found.gid()));
-    file.set_permissions(Permissions::from_mode(found.mode() & 0o7777))
-        .map_err(|error| failed(path, &error))?;
-    file.sync_all().map_err(|error| failed(path, &error))?;
-    Ok(one)
-}
-
-/// Is the file what it was when it was judged?
-fn unchanged(real: &Utf8Path, replacement: &Replacement<'_>) -> Result<(), ReplaceError> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut now = Vec::new();
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(real)
-        .and_then(|file| file.take(replacement.before.len() as u64 + 1).read_to_end(&mut now))
-        .map_err(|error| failed(replacement.path, &error))?;
-    if now == replacement.before { Ok(()) } else { Err(ReplaceError::Changed(replacement.path.to_owned())) }
-}
-
-fn failed(path: &Utf8Path, error: &std::io::Error) -> ReplaceError {
-    ReplaceError::Io { path: path.to_owned(), message: system_words(error) }
+    Err(Refused::Denied(format!("{directory} is full of files that begin with `.loopc-{process}-`")))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
-    use crate::disk::Repository;
 
-    struct Place {
-        _keep: tempfile::TempDir,
-        root: Utf8PathBuf,
-    }
-
-    fn place(files: &[(&str, &str)]) -> Place {
+    fn place() -> (tempfile::TempDir, Utf8PathBuf) {
         let keep = tempfile::tempdir().expect("a temporary directory");
-        let root = Utf8PathBuf::from_path_buf(keep.path().canonicalize().expect("it exists"))
-            .expect("UTF-8")
-            .join("r");
-        std::fs::create_dir_all(root.join(".git")).expect("it can be made");
-        for (path, text) in files {
-            std::fs::write(root.join(path), text).expect("it can be written");
+        let path = Utf8PathBuf::from_path_buf(keep.path().join("a.kdl")).expect("UTF-8");
+        std::fs::write(&path, "before").expect("it can be written");
+        (keep, path)
+    }
+
+    fn names(keep: &tempfile::TempDir) -> usize {
+        std::fs::read_dir(keep.path()).expect("it can be listed").count()
+    }
+
+    #[test]
+    fn the_new_content_keeps_the_permissions_of_the_old_one() {
+        let (keep, path) = place();
+        for mode in [0o640, 0o755, 0o600] {
+            std::fs::write(&path, "before").expect("it can be written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("it is ours");
+            assert_eq!(replace(&path, b"before", b"after"), Ok(()));
+            assert_eq!(std::fs::read(&path).expect("it is there"), b"after");
+            assert_eq!(path.metadata().expect("it is there").mode() & 0o7777, mode);
         }
-        Place { _keep: keep, root }
-    }
-
-    fn sources(place: &Place) -> DiskSources {
-        Repository::find(&place.root).expect("it is a repository").sources()
-    }
-
-    fn change<'r>(path: &'r str, before: &'r str, after: &'r str) -> Replacement<'r> {
-        Replacement { path: Utf8Path::new(path), before: before.as_bytes(), after: after.as_bytes() }
-    }
-
-    fn names(place: &Place) -> Vec<String> {
-        let entries = place.root.read_dir_utf8().expect("it is readable");
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.expect("entries are readable").file_name().to_owned()).collect();
-        names.sort();
-        names
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
     }
 
     #[test]
-    fn a_file_is_replaced_and_keeps_its_rights() {
-        let place = place(&[("a", "old")]);
-        let file = place.root.join("a");
-        std::fs::set_permissions(&file, Permissions::from_mode(0o754)).expect("they can be set");
-        replace(&sources(&place), &[change("a", "old", "new")]).expect("it is replaced");
-        assert_eq!(std::fs::read_to_string(&file).expect("it is readable"), "new");
-        assert_eq!(file.metadata().expect("it exists").mode() & 0o7777, 0o754);
-        assert_eq!(names(&place), [".git", "a"], "nothing is left beside it");
+    fn a_file_that_somebody_else_changed_is_left_alone() {
+        let (keep, path) = place();
+        assert_eq!(replace(&path, b"other", b"after"), Err(Refused::Changed));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
     }
 
     #[test]
-    fn one_that_cannot_be_written_keeps_all_as_they_were() {
-        let place = place(&[("a", "old"), ("b", "else"), ("c", "old")]);
-        let changes = [change("a", "old", "new"), change("b", "old", "new")];
-        assert_eq!(replace(&sources(&place), &changes), Err(ReplaceError::Changed("b".into())));
-        std::fs::set_permissions(place.root.join("c"), Permissions::from_mode(0o444))
-            .expect("they can be set");
-        let changes = [change("a", "old", "new"), change("c", "old", "new")];
-        assert_eq!(replace(&sources(&place), &changes), Err(ReplaceError::ReadOnly("c".into())));
-        let gone = replace(&sources(&place), &[change("a", "old", "new"), change("nowhere", "", "new")]);
-        assert!(matches!(gone, Err(ReplaceError::Io { .. })));
-        assert_eq!(std::fs::read_to_string(place.root.join("a")).expect("it is readable"), "old");
-        assert_eq!(names(&place), [".git", "a", "b", "c"]);
+    fn what_was_prepared_and_not_put_leaves_nothing() {
+        let (keep, path) = place();
+        drop(Prepared::new(&path, b"before", b"after").expect("it can be written"));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        let prepared = Prepared::new(&path, b"before", b"after").expect("it can be written");
+        std::fs::write(&path, "between").expect("it can be written");
+        assert_eq!(prepared.put(), Err(Refused::Changed));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"between");
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
     }
 
     #[test]
-    fn links_are_followed_inside_and_never_out() {
-        let place = place(&[("a", "old")]);
-        std::fs::write(place.root.join("../out"), "old").expect("it can be written");
-        symlink("a", place.root.join("link")).expect("it can be made");
-        symlink("../out", place.root.join("away")).expect("it can be made");
-        replace(&sources(&place), &[change("link", "old", "new")]).expect("it is replaced");
-        assert_eq!(std::fs::read_to_string(place.root.join("a")).expect("it is readable"), "new");
-        assert!(place.root.join("link").is_symlink());
-        assert!(replace(&sources(&place), &[change("away", "old", "new")]).is_err());
-        assert_eq!(std::fs::read_to_string(place.root.join("../out")).expect("it is readable"), "old");
+    fn what_is_read_only_stays_also_for_root() {
+        let (keep, path) = place();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).expect("it is ours");
+        assert!(matches!(replace(&path, b"before", b"after"), Err(Refused::Denied(_))));
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn links_directories_and_nothing_are_not_replaced() {
+        let (keep, path) = place();
+        let link = path.with_file_name("link.kdl");
+        std::os::unix::fs::symlink("a.kdl", &link).expect("it can be made");
+        assert_eq!(replace(&link, b"before", b"after"), Err(Refused::Changed));
+        assert_eq!(replace(path.parent().expect("it has one"), b"", b"after"), Err(Refused::Changed));
+        let gone = replace(&path.with_file_name("gone"), b"", b"after");
+        assert!(matches!(&gone, Err(Refused::Denied(words)) if words.contains("no such file")), "{gone:?}");
+        assert_eq!(names(&keep), 2);
     }
 }

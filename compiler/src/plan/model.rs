@@ -46,6 +46,9 @@ pub struct Plan {
     pub plan_files: Vec<Utf8PathBuf>,
     pub worktree: Worktree,
     pub lints: Vec<Lint>,
+    pub old_names: Vec<OldName>,
+    /// What the plan's own file and `loop.kdl` define and import.
+    pub declared: Vec<Declared>,
 }
 
 #[derive(Clone, Debug)]
@@ -382,11 +385,66 @@ pub struct Worktree {
     pub share: Vec<Utf8PathBuf>,
 }
 
+/// A `lint` node: how much the findings of a rule weigh, in the whole plan or in a part of it.
 #[derive(Clone, Debug)]
 pub struct Lint {
     pub rule: Spanned<String>,
     pub level: crate::diagnostic::Level,
     pub reason: Option<String>,
+    /// The whole node.
+    pub span: Span,
+    /// Does it make less of the rule than what holds around it?
+    pub lowers: bool,
+    /// The nodes whose findings it is about; `None`: all there are.
+    pub within: Option<Vec<Span>>,
+    /// How far out it stands: the nearest one counts.
+    pub reach: Reach,
+}
+
+/// Where a `lint` node stands, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// In a unit, a manual or a verifier.
+    Own,
+    GateKind,
+    GateDefaults,
+    Gate,
+    FeatureKind,
+    FeatureDefaults,
+    Feature,
+    ProjectKind,
+    ProjectDefaults,
+    Project,
+}
+
+/// A setting that is written in an older way, which still works.
+#[derive(Clone, Debug)]
+pub struct OldName {
+    /// What is written, and where.
+    pub written: Spanned<String>,
+    /// What to write instead.
+    pub now: String,
+    /// What it names: "rule".
+    pub what: &'static str,
+}
+
+/// A name that a file makes known to the plan, by definition or by `import`.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    pub what: DeclaredKind,
+    pub name: Spanned<String>,
+    /// Where what it stands for is defined.
+    pub definition: Span,
+    /// Does anything in the plan or in `loop.kdl` name it?
+    pub used: bool,
+    /// If it is imported: the name in the `import` node, with what it is called there, and the whole node.
+    pub import: Option<(Span, Span)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeclaredKind {
+    Verifier,
+    Agent,
 }
 
 impl Verifier {

@@ -15,6 +15,9 @@ use super::{Exit, fix, watch};
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[group(skip)]
 pub(super) struct Options {
+    /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
+    #[arg(long)]
+    pub(super) notes: bool,
     /// Write safe fixes to the files, and report what remains
     ///
     /// Only files of the repository are written, each whole or not at all. A plan on standard input is printed, fixed, to
@@ -46,7 +49,10 @@ pub(super) fn run(paths: &[Utf8PathBuf], output: &Output, options: &Options) -> 
     if options.fix || options.diff {
         return fix::run(&target, output, options);
     }
-    let compilation = target.compile()?;
+    let mut compilation = target.compile()?;
+    if options.notes {
+        compilation.add_unasked();
+    }
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
     match print(&report(&compilation, &target, output, options)) {
         // The verdict stands, whether or not anybody reads on.

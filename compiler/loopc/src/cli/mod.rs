@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod diff;
 mod fix;
+mod fmt;
 mod graph;
 mod output;
 mod reference;
@@ -95,6 +96,26 @@ enum Command {
         /// Print the graph's digest alone
         #[arg(long)]
         digest: bool,
+    },
+    /// Lay out plans: one layout for all, every literal and comment as it was written
+    ///
+    /// Without a path: every `loop.kdl` and `*.loop.kdl` of the repository. What git ignores, and hidden
+    /// directories, are left out. A file with syntax errors is reported and left as it is; a plan that is wrong
+    /// in any other way is laid out like any other.
+    #[command(after_help = fmt::EXIT_CODES)]
+    Fmt {
+        /// KDL files, directories that are searched for plans, or `-` for standard input
+        #[arg(value_name = "PATH")]
+        paths: Vec<Utf8PathBuf>,
+        /// Write nothing; list the files that would change
+        #[arg(long)]
+        check: bool,
+        /// Write nothing; show what would change
+        #[arg(long)]
+        diff: bool,
+        /// Lay out standard input and print it; the same as `-`
+        #[arg(long, conflicts_with = "paths")]
+        stdin: bool,
     },
     /// Show what a plan will do: gates, the waves of units, what they write, who checks them
     #[command(after_help = EXIT_CODES)]
@@ -194,6 +215,7 @@ pub(crate) fn main() -> Exit {
     let result = match arguments.command {
         Command::Check { paths, output, options } => check::run(&paths, &output, &options),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
+        Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Rules { format } => rules::list(format),
         Command::Explain { rules, format } => rules::explain(&rules, format),

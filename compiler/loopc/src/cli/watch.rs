@@ -84,7 +84,10 @@ fn pass(
     watch: &mut Watch,
 ) -> Result<Pass, Failure> {
     let target = Target::find(paths)?;
-    let compilation = target.compile()?;
+    let mut compilation = target.compile()?;
+    if options.notes {
+        compilation.add_unasked();
+    }
     // A plan that was named may stand where git ignores everything.
     for (_, file) in compilation.map.files() {
         if let Some(directory) = target.repository.root.join(&file.path).parent() {

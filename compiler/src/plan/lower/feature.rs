@@ -162,9 +162,13 @@ impl Lowering<'_> {
             }
         }
         plan.feature = Some(feature);
+        self.lints_in(node, Reach::Feature, Some(&[node.span()]));
         let level = self.level(node);
         let mut gate_levels = Vec::with_capacity(outline.gates.len());
         for gate in &outline.gates {
+            if let Some(gate) = gate {
+                self.lints_in(*gate, Reach::Gate, Some(&[gate.span()]));
+            }
             let level = gate.map(|gate| self.level(gate)).unwrap_or_default();
             gate_levels.push(level);
         }
@@ -173,6 +177,7 @@ impl Lowering<'_> {
         plan.units.reserve(outline.units.len());
         for (gate, node) in &outline.units {
             let levels = [project, &level, &gate_levels[gate.0 as usize]];
+            self.lints_in(*node, Reach::Own, Some(&[node.span()]));
             let unit = if node.name() == "manual" {
                 self.manual(*node, *gate)
             } else {
@@ -182,7 +187,18 @@ impl Lowering<'_> {
                     .or_insert_with(|| defaults_for(&levels, kind));
                 self.work(*node, *gate, defaults, &levels)
             };
+            self.lints_of_defaults(&levels, &unit);
             plan.units.push(unit);
+        }
+    }
+
+    /// A `lint` in `defaults` holds in each unit that the defaults are for.
+    fn lints_of_defaults(&mut self, levels: &[&Level], unit: &Unit) {
+        let of_this = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == unit.kind);
+        for (_, lints) in levels.iter().flat_map(|level| &level.lints).filter(|(kind, _)| of_this(kind)) {
+            for lint in &mut self.lints[lints.clone()] {
+                lint.within.get_or_insert_default().push(unit.span);
+            }
         }
     }
 

@@ -4,8 +4,10 @@
 
 mod command;
 mod criteria;
+mod declared;
 mod definitions;
 mod feature;
+mod lint;
 mod paths;
 mod project;
 mod settings;
@@ -53,6 +55,13 @@ pub(super) struct Lowering<'a> {
     regexes: BTreeSet<String>,
     /// Uses of verifiers whose missing parameters were reported.
     incomplete: BTreeSet<Span>,
+    lints: Vec<Lint>,
+    /// Numbers of those that stand further out than a unit.
+    outer_lints: Vec<usize>,
+    old_names: Vec<OldName>,
+    /// What something names.
+    used_agents: BTreeSet<AgentIx>,
+    used_verifiers: BTreeSet<VerifierIx>,
 }
 
 /// Lowers what was loaded.
@@ -75,6 +84,11 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         texts: BTreeMap::new(),
         regexes: BTreeSet::new(),
         incomplete: BTreeSet::new(),
+        lints: Vec::new(),
+        outer_lints: Vec::new(),
+        old_names: Vec::new(),
+        used_agents: BTreeSet::new(),
+        used_verifiers: BTreeSet::new(),
     };
     let agents = lowering.define_agents(loaded);
     lowering.define_verifiers(loaded);
@@ -91,15 +105,25 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         plan_files: Vec::new(),
         worktree: Worktree::default(),
         lints: Vec::new(),
+        old_names: Vec::new(),
+        declared: Vec::new(),
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
     let outline = feature.map(|feature| lowering.outline(feature));
     let project = file(loaded.project).and_then(|file| top(file, "project"));
     let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
+    for (_, place, _) in loaded.visible.verifiers.iter() {
+        if let Some(node) = place.and_then(|place| loaded.files[place.file].node(place.node)) {
+            lowering.lints_in(node, Reach::Own, Some(&[node.span()]));
+        }
+    }
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
+    plan.declared = lowering.declared(loaded, &plan.agents);
     plan.verifiers = lowering.verifiers;
+    plan.lints = lowering.lints;
+    plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
@@ -115,6 +139,8 @@ fn top<'f>(file: &'f File, name: &str) -> Option<super::read::Node<'f>> {
 pub(super) struct Level {
     rules: Vec<Reference>,
     defaults: BTreeMap<Option<String>, Settings>,
+    /// Numbers of the `lint` nodes in its `defaults`, by kind: they hold in the units below.
+    lints: Vec<(Option<String>, std::ops::Range<usize>)>,
 }
 
 impl Lowering<'_> {
@@ -156,7 +182,10 @@ impl Lowering<'_> {
 
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
         match self.agents.lookup(name) {
-            Lookup::Found(agent) => return Some(agent),
+            Lookup::Found(agent) => {
+                self.used_agents.insert(agent);
+                return Some(agent);
+            }
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
@@ -173,7 +202,10 @@ impl Lowering<'_> {
 
     fn verifier(&mut self, name: &str, span: Span) -> Option<VerifierIx> {
         match self.verifier_names.lookup(name) {
-            Lookup::Found(verifier) => return Some(verifier),
+            Lookup::Found(verifier) => {
+                self.used_verifiers.insert(verifier);
+                return Some(verifier);
+            }
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
