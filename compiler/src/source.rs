@@ -289,4 +289,29 @@ pub mod memory {
             self.files.contains_key(path).then(|| self.programs.iter().any(|program| program == path))
         }
     }
+
+    /// Other sources with texts laid over them: files that somebody is about to change.
+    pub struct Layered<'l> {
+        under: &'l dyn Sources,
+        texts: &'l BTreeMap<Utf8PathBuf, String>,
+    }
+
+    impl<'l> Layered<'l> {
+        pub fn new(under: &'l dyn Sources, texts: &'l BTreeMap<Utf8PathBuf, String>) -> Layered<'l> {
+            Layered { under, texts }
+        }
+    }
+
+    impl Sources for Layered<'_> {
+        fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
+            match self.texts.get(path) {
+                Some(text) => Ok(text.clone().into_bytes()),
+                None => self.under.read(path),
+            }
+        }
+
+        fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
+            if self.texts.contains_key(path) { Some(PathKind::File) } else { self.under.kind(path) }
+        }
+    }
 }

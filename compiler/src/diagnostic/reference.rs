@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::{FAMILIES, RULES, Rule, pages};
 
-/// The formats of `loopc check`, and every rule with its page and examples, in Markdown.
+/// Every rule with its page and examples, in Markdown.
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
     for family in FAMILIES {
@@ -19,7 +19,7 @@ pub fn reference() -> String {
                 "| {} | [{}](#{}) | {} | {} |",
                 rule.code,
                 rule.name,
-                anchor(rule),
+                rule.anchor(),
                 level(rule),
                 rule.summary
             );
@@ -38,10 +38,6 @@ pub fn reference() -> String {
         }
     }
     out
-}
-
-fn anchor(rule: &Rule) -> String {
-    format!("{}-{}", rule.code.to_lowercase(), rule.name)
 }
 
 fn level(rule: &Rule) -> String {
@@ -68,42 +64,7 @@ lint no-verification level=warn reason="a sketch, nothing of it is kept"
 
 `level=allow` silences a rule, `warn` makes it a warning, `deny` an error.
 
-## Formats of `loopc check`
-
-`--format human` (the default) is for people: a header, the primary place as `path:line:col`, the source with `^`
-under the primary place and `-` under further ones, `help:` lines, and fixes as a diff. A `fix` means the same as
-what was plainly meant; a `possible fix` changes what the plan asks for and needs a person's look; an `example` has
-places to fill in. It is no interface for programs and may change.
-
-`--format short` prints one line for each finding:
-
-```text
-path:line:col: error[L0401/write-conflict]: message
-```
-
-`--format json` prints one object:
-
-| field | meaning |
-|---|---|
-| `format_version` | 1. Fields may be added under the same number; it rises when the meaning of one changes. |
-| `diagnostics[]` | the findings, by path and place |
-| `summary` | `errors`, `warnings`, `notes`: how many there are; `fixable`: how many have a fix that is `safe` |
-
-Each of `diagnostics[]`:
-
-| field | meaning |
-|---|---|
-| `code`, `name` | the rule |
-| `severity` | `error`, `warning` or `note` |
-| `message` | one sentence without a full stop |
-| `file` | from the repository's root, with `/`; `<stdin>` for standard input |
-| `range` | the primary place: `start` and `end`, each with `line` and `column` (from 1, columns in Unicode scalar values) and `offset` (bytes, from 0); `end` is the first place behind it |
-| `label` | words for the primary place; may be empty |
-| `labels[]` | further places: `file`, `range`, `message` |
-| `help[]` | what to do; one entry for each way out |
-| `fixes[]` | `title`; `applicability` (`safe`, `unsafe` or `display`, which are the three kinds above); `edits[]` with `file`, `range` and `text`, which replaces the range. The edits of one fix lie in one file, sorted, and do not overlap. |
-
-If a file is not UTF-8, offsets count in the text in which each run of bad bytes is replaced by U+FFFD.
+How findings are printed, for people and for programs, is in [output.md](output.md).
 "#;
 
 #[cfg(test)]

@@ -56,6 +56,16 @@ impl Rule {
     pub fn family(&self) -> char {
         self.code.chars().nth(2).unwrap_or('0')
     }
+
+    /// The heading of its page in the reference of all rules.
+    pub fn anchor(&self) -> String {
+        format!("{}-{}", self.code.to_lowercase(), self.name)
+    }
+
+    /// Where its page stands, from the root of the compiler's own repository.
+    pub fn page(&self) -> String {
+        format!("spec/diagnostics.md#{}", self.anchor())
+    }
 }
 
 /// The rule with this code (`L0001`, any case) or name.

@@ -14,6 +14,7 @@ mod target;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
+use loopc::report::{Color, Output};
 use output::Failure;
 
 /// How `loopc` ends; the one table of its exit codes.
@@ -58,6 +59,9 @@ Environment:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to print in colour; wins over the environment
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,9 +76,8 @@ enum Command {
         /// checked as if it stood at the repository's root
         #[arg(value_name = "PATH")]
         paths: Vec<Utf8PathBuf>,
-        /// How to print what was found
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -137,16 +140,6 @@ enum Command {
     Reference,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With the source lines, help and fixes
-    Human,
-    /// One line each: `path:line:col: error[L0401/write-conflict]: message`
-    Short,
-    /// For programs; `spec/diagnostics.md` describes it
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 enum PlanCommand {
     /// Show which units' keys differ, and why
@@ -194,8 +187,9 @@ pub(crate) fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return clap_answer(&error),
     };
+    output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, format } => check::run(&paths, format),
+        Command::Check { paths, output } => check::run(&paths, &output),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
