@@ -11,9 +11,10 @@ use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use loop_compiler::source::{Ignored, PathKind, ReadError, Sources};
+use loop_compiler::source::{Date, Ignored, PathKind, ReadError, Sources};
 
 use listing::Listing;
 
@@ -296,6 +297,13 @@ fn read_error(error: &std::io::Error) -> ReadError {
 }
 
 impl Sources for DiskSources {
+    /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.
+    fn today(&self) -> Option<Date> {
+        let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        stated.or_else(|| Some(clock()?.as_secs())).map(Date::of_unix_seconds)
+    }
+
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
         let (real, found) = self.resolve(path)?;
         // Judged before it is opened: opening a pipe waits for a writer, opening a device may do anything.
@@ -355,6 +363,10 @@ pub struct Overlay<'s> {
 }
 
 impl Sources for Overlay<'_> {
+    fn today(&self) -> Option<Date> {
+        self.under.today()
+    }
+
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
         if path == self.path { Ok(self.bytes.clone()) } else { self.under.read(path) }
     }

@@ -78,6 +78,9 @@ enum Command {
         paths: Vec<Utf8PathBuf>,
         #[command(flatten)]
         output: Output,
+        /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
+        #[arg(long)]
+        notes: bool,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -189,7 +192,7 @@ pub(crate) fn main() -> Exit {
     };
     output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, output } => check::run(&paths, &output),
+        Command::Check { paths, output, notes } => check::run(&paths, &output, notes),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),

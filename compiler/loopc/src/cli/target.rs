@@ -129,7 +129,9 @@ fn groups(repository: &Repository, current: &Utf8Path, paths: &[Utf8PathBuf]) ->
     for plan in plans {
         groups.entry(repository.project_of(&plan)).or_default().push(plan);
     }
-    Ok(groups.into_iter().map(|(project, plans)| Group { project, plans }).collect())
+    // Without paths every plan there is was found.
+    let whole = paths.is_empty();
+    Ok(groups.into_iter().map(|(project, plans)| Group { project, plans, whole }).collect())
 }
 
 /// A file that was asked for and cannot be read is no finding about a plan.
