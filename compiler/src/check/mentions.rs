@@ -99,7 +99,8 @@ fn texts(unit: &Unit) -> impl Iterator<Item = (&str, Option<Span>)> {
     let goal = unit.goal.iter().map(|goal| goal.value.as_str());
     let criteria = unit.accept.iter().map(|criterion| criterion.text.as_str());
     let stops = unit.stops.iter().map(|stop| stop.text.as_str());
-    let lists = unit.constraints.iter().chain(&unit.steps).map(String::as_str);
+    let lists =
+        unit.constraints.iter().map(String::as_str).chain(unit.steps.iter().map(|step| step.value.as_str()));
     let prompts = unit
         .prompt
         .iter()

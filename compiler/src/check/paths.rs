@@ -4,12 +4,15 @@
 //! Does not know how files are listed: it asks [`crate::source::Sources`], and the whole list only when a pattern has
 //! to be looked up. Where nobody knows the files, all of this is silent.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
 use super::near::{Near, prefix};
-use super::ownership::{Use, scope};
+use super::ownership::Use;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic, Severity};
 use crate::glob::{Pattern, overlapping_between};
@@ -22,7 +25,8 @@ const FEW: usize = 1000;
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let near = Near::new(context.sources);
     let scopes = Scopes::of(context);
-    let told: BTreeSet<Span> = diagnostics.iter().map(|found| found.primary.span).collect();
+    let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error);
+    let told: BTreeSet<Span> = errors.map(|found| found.primary.span).collect();
     let mut found = Vec::new();
     look(context, &scopes, &near, &mut found);
     // What may not be written at all need not be there.
@@ -47,8 +51,12 @@ impl<'p> Scopes<'p> {
         for (at, unit) in context.plan.units.iter().enumerate() {
             let ix = UnitIx(at as u32);
             let position = context.order.position(ix).unwrap_or(u32::MAX);
-            for pattern in scope(unit) {
-                uses.entry(&pattern.value).or_default().push(Use { unit: ix, span: pattern.span, position });
+            let kinds = [(&unit.writes, false), (&unit.creates, true)];
+            for (pattern, creates) in
+                kinds.into_iter().flat_map(|(list, creates)| list.iter().map(move |one| (one, creates)))
+            {
+                let found = Use { unit: ix, span: pattern.span, creates, position };
+                uses.entry(&pattern.value).or_default().push(found);
             }
         }
         let (patterns, uses) = uses.into_iter().unzip();

@@ -139,11 +139,13 @@ impl<'a> Lowering<'a> {
     /// `prompt TEXT` or `prompt file=...`.
     pub(super) fn prompt(&mut self, node: Node) -> Option<PromptPart> {
         match (node.argument(0), node.property("file")) {
-            (Some(inline), None) => Some(PromptPart { text: read::text(inline)?.to_owned(), file: None }),
+            (Some(inline), None) => {
+                Some(PromptPart { text: read::text(inline)?.to_owned(), span: inline.value_span, file: None })
+            }
             (None, Some(entry)) => {
                 let reference = self.reference(node.file, entry)?;
                 let text = self.prompt_text(&reference)?;
-                Some(PromptPart { text, file: Some(reference) })
+                Some(PromptPart { text, span: entry.value_span, file: Some(reference) })
             }
             (Some(inline), Some(file)) => {
                 let found = Diagnostic::new(
