@@ -207,11 +207,11 @@ fn empty_patterns(
     near: &Near<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut asked: BTreeMap<&Pattern, Vec<(Option<UnitIx>, Span)>> = BTreeMap::new();
+    let mut asked: BTreeMap<&Pattern, Vec<Span>> = BTreeMap::new();
     let wild = |pattern: &&Spanned<Pattern>| pattern.value.literal().is_none() && !pattern.value.negated();
-    for (at, unit) in context.plan.units.iter().enumerate().filter(|(_, unit)| unit.role == Role::Work) {
+    for unit in context.plan.units.iter().filter(|unit| unit.role == Role::Work) {
         for pattern in unit.inputs.iter().filter(wild) {
-            asked.entry(&pattern.value).or_default().push((Some(UnitIx(at as u32)), pattern.span));
+            asked.entry(&pattern.value).or_default().push(pattern.span);
         }
     }
     let verifiers = verifier_inputs(context);
@@ -228,7 +228,7 @@ fn empty_patterns(
     if files.is_empty() {
         return;
     }
-    let empty: Vec<(&Pattern, Vec<(Option<UnitIx>, Span)>)> =
+    let empty: Vec<(&Pattern, Vec<Span>)> =
         asked.into_iter().filter(|(pattern, _)| !matches(pattern)).collect();
     let writers = scopes.writers(&empty.iter().map(|(pattern, _)| *pattern).collect::<Vec<_>>());
     let told = |word: &str, pattern: &Pattern, span: Span| {
@@ -252,7 +252,7 @@ fn empty_patterns(
         if !writers.is_empty() {
             continue;
         }
-        diagnostics.extend(uses.into_iter().map(|(_, span)| {
+        diagnostics.extend(uses.into_iter().map(|span| {
             told("inputs", pattern, span).0.at("names nothing, now or later in this plan").help(
                 "a pattern that matches nothing never makes the unit out of date: correct it, or leave it out",
             )
@@ -263,7 +263,7 @@ fn empty_patterns(
             matches(&pattern.value) || !scopes.writers(&[&pattern.value]).iter().all(Vec::is_empty)
         };
         if let Some(first) = patterns.first()
-            && !patterns.iter().any(|pattern| names_something(pattern))
+            && !patterns.iter().any(names_something)
         {
             diagnostics.push(
                 told("inputs", &first.value, first.span)

@@ -97,13 +97,13 @@ fn subjects<'p>(context: &Context<'p>) -> Vec<Subject<'p>> {
 }
 
 /// Does the verifier say that it writes?
-fn declares_writes(_verifier: &Verifier) -> bool {
-    false
+fn declares_writes(verifier: &Verifier) -> bool {
+    !verifier.writes.is_empty()
 }
 
 /// The directory that a verifier runs in.
-fn directory(_verifier: &Verifier) -> &Utf8Path {
-    Utf8Path::new("")
+fn directory(verifier: &Verifier) -> &Utf8Path {
+    verifier.cwd.as_ref().map_or(Utf8Path::new(""), |directory| &directory.value)
 }
 
 fn line(check: &Check) -> Line {

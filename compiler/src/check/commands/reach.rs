@@ -10,13 +10,16 @@ use crate::command::{Call, Line, Reach, reach};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Check, Command, Role, Tier, Unit, Verification, VerifierIx};
 
+/// A verifier, and the values that a unit gives to its parameters.
+type Key<'p> = (VerifierIx, &'p [(String, Vec<String>)]);
+
 /// For fewer units it runs about as often as its gate does.
 const FEWEST: usize = 3;
 
 pub(super) fn check(context: &Context<'_>, looks: &Looks<'_>, diagnostics: &mut Vec<Diagnostic>) {
     // By verifier: the units, in plan order, and the suite's command.
     let mut broad: BTreeMap<VerifierIx, (String, Vec<&Unit>)> = BTreeMap::new();
-    let mut known: BTreeMap<(VerifierIx, &[(String, Vec<String>)]), Option<String>> = BTreeMap::new();
+    let mut known: BTreeMap<Key<'_>, Option<String>> = BTreeMap::new();
     for unit in context.plan.units.iter().filter(|unit| unit.role == Role::Work && writes_one_file(unit)) {
         for verification in &unit.verify {
             let key = (verification.verifier, verification.arguments.as_slice());

@@ -6,8 +6,8 @@ use camino::Utf8Path;
 
 use crate::compile::compile;
 use crate::diagnostic::Diagnostic;
-use crate::source::SourceMap;
 use crate::source::memory::MemorySources;
+use crate::source::{SourceMap, Sources};
 
 /// A repository with a verifier `v` (`{}` of it), used by two units that write what `scope` says.
 fn repository(verifier: &str, scope: &str, files: &[(&str, &str)]) -> MemorySources {
@@ -262,6 +262,12 @@ fn a_program_of_the_repository_must_be_there_and_must_start() {
     ] {
         assert_eq!(sources(verifier, "creates \"src/a.rs\""), [""; 0], "{verifier}");
     }
+    let mut elsewhere =
+        repository("run \"./check.sh\";", "creates \"a.rs\"", &files).program("scripts/check.sh");
+    let project = |text: &str| text.replace("verifier v {", "verifier v cwd=scripts {");
+    let text = elsewhere.read(Utf8Path::new("loop.kdl")).expect("it is there");
+    elsewhere.insert("loop.kdl", project(std::str::from_utf8(&text).expect("UTF-8")));
+    assert!(found(elsewhere).0.is_empty(), "it runs in another directory");
     assert_eq!(sources("run \"./e2e.sh\";", "creates \"e2e.sh\""), ["verifier-writable"]);
     assert_eq!(sources("shell \"cd scripts && ./chekc.sh\";", "creates \"src/a.rs\""), ["missing-program"]);
 }
