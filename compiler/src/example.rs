@@ -27,6 +27,9 @@ fn example(rule: &Rule, text: &str) -> Compilation {
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
     }
+    if let Some((path, content)) = pages::made(rule) {
+        sources.insert(path, content);
+    }
     // What is said about a project's plans as a whole is for examples that show a project.
     let whole = pages::is_project(text);
     let group = Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], whole };

@@ -10,6 +10,10 @@ mod limits;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+mod prompt;
+mod secrets;
+mod shape;
+mod stops;
 mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -113,6 +117,10 @@ pub(crate) fn judge(
     limits::check(&context, &mut diagnostics);
     coverage::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
+    stops::check(&context, &mut diagnostics);
+    prompt::check(&context, &mut diagnostics);
+    secrets::check(&context, &mut diagnostics);
+    shape::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
     let mut levels = lint::Levels::new(&plan.lints, map);
     let unasked = levels.apply(&mut diagnostics);

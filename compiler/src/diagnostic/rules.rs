@@ -157,6 +157,10 @@ rules! {
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
     "L0302" "later-gate-dependency" Error false "a unit waits for a unit of a later gate"
+    "L0303" "unreachable-unit" Warning true "a unit can never start, or never be done, because its `stop` holds whatever happens"
+    "L0304" "stop-triggered-by-later-unit" Warning true "a unit that does not come before makes a `stop` hold"
+    "L0305" "critical-path" Note(off) true "the longest chain of units that wait for each other"
+    "L0306" "width" Note(off) true "how many units can run side by side"
 
     "L0401" "write-conflict" Error false "two units without an order may write the same path"
     "L0402" "input-without-edge" Error false "an input is written by a unit that this unit does not need"
@@ -172,6 +176,7 @@ rules! {
 
     "L0508" "subjective-stop" Warning true "whether a `stop` holds is a matter of opinion"
     "L0509" "manual-unflagged" Warning true "an agent is asked for what only a person can do"
+    "L0510" "impossible-predicate" Error true "a predicate can never hold, or holds whatever is done"
 
     "L0601" "missing-file" Error false "a file that the plan names does not exist"
     "L0602" "missing-heading" Error false "a file has no such heading"
@@ -181,6 +186,8 @@ rules! {
     "L0610" "uncovered-requirement" Warning true "no unit covers a requirement"
     "L0611" "orphan-unit" Warning true "a unit covers no requirement, and nothing builds on it"
     "L0612" "timeout-impossible" Error false "a time limit can never be reached, or is shorter than what it limits"
+    "L0613" "secret-literal" Error true "a secret stands in a file of the plan"
+    "L0614" "prompt-too-large" Warning true "a prompt takes too much of what an agent can keep in mind"
     "L0615" "unused-verifier" Warning true "nothing uses a verifier"
     "L0616" "unused-import" Warning true "nothing uses an imported name"
     "L0617" "unused-agent" Warning true "nothing uses an agent"
