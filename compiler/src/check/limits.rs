@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{Agent, Approve, Budget, Gate, Role, Unit, Via};
+use crate::plan::{Agent, Approve, Budget, Gate, Role, Unit};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -72,23 +72,28 @@ fn without_costs(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         };
         if reported.insert(span) {
             let message = format!(
-                "the budget in money holds for `{}`, whose agent `{}` reports no cost",
+                "the budget in money holds for `{}`, on which the agent `{}` works, and it reports no cost",
                 unit.id.value, agent.id.value
             );
             diagnostics.push(
                 Diagnostic::new("budget-impossible", span, message)
-                    .label(agent.id.span, "an agent with `via=command` is a command like any other")
+                    .label(
+                        agent.id.span,
+                        format!("`via={}` does not say what a session costs", agent.via.word()),
+                    )
                     .help("limit its time instead: `budget time=\"1h\"`, or `timeout`")
                     .help("or give the unit an agent that reports its cost"),
             );
         }
     };
     for unit in work(context) {
-        let Some(agent) = &unit.agent else { continue };
-        let agent = &plan.agents[agent.value.0 as usize];
-        if agent.via != Via::Command {
-            continue;
-        }
+        let reviewers = unit.review.iter().flat_map(|review| &review.reviewers);
+        let of_reviewers = reviewers.map(|one| &plan.reviewers[one.value.0 as usize].agent);
+        let agents = std::iter::once(&unit.agent).chain(of_reviewers).flatten();
+        let mut silent = agents
+            .map(|agent| &plan.agents[agent.value.0 as usize])
+            .filter(|agent| !agent.via.reports_cost());
+        let Some(agent) = silent.next() else { continue };
         let gate = &plan.gates[unit.gate.0 as usize].budget;
         let project = plan.project.iter().map(|project| &project.budget);
         let feature = plan.feature.iter().map(|feature| &feature.budget);

@@ -2,14 +2,19 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod backends;
+mod commands;
 mod coverage;
 mod edit;
 mod files;
 mod inputs;
 mod limits;
 mod lint;
+mod mentions;
+mod near;
 pub(crate) mod order;
 mod ownership;
+mod paths;
 mod prompt;
 mod secrets;
 mod shape;
@@ -20,7 +25,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unused;
+mod valves;
 mod verification;
+mod verifiers;
 mod wording;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -111,11 +118,17 @@ pub(crate) fn judge(
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
+    valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
+    verifiers::check(&context, &mut diagnostics);
+    backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
     limits::check(&context, &mut diagnostics);
     coverage::check(&context, &mut diagnostics);
+    paths::check(&context, &mut diagnostics);
+    mentions::check(&context, &mut diagnostics);
+    commands::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
     stops::check(&context, &mut diagnostics);
     prompt::check(&context, &mut diagnostics);

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
-use crate::plan::{By, Criterion, Role, Tier, Unit, VerifierIx};
+use crate::plan::stdlib::is_path as is_stdlib;
+use crate::plan::{Blocks, By, Criterion, Isolation, ReviewPolicy, Role, Tier, Unit, VerifierIx};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -52,13 +53,13 @@ fn unverified_unit(context: &Context<'_>, unit: &Unit, diagnostics: &mut Vec<Dia
         let by_person = criterion.by.iter().any(|by| matches!(by, By::Manual(_)));
         by_person || !criterion.predicates.is_empty()
     };
-    if unit.accept.iter().any(judged) {
+    if unit.accept.iter().any(judged) || can_reject(context, unit) {
         return;
     }
     let id = &unit.id.value;
     if unit.verify.is_empty() {
         let named = || unit.accept.iter().any(|criterion| criterion.check_stated);
-        if named() || context.found_earlier(&["unknown-verifier"], unit.span) {
+        if named() || context.found_earlier(&["unknown-verifier", "unknown-reviewer"], unit.span) {
             return;
         }
         let message = format!("nothing checks what `{id}` does");
@@ -84,6 +85,13 @@ fn unverified_unit(context: &Context<'_>, unit: &Unit, diagnostics: &mut Vec<Dia
     }
 }
 
+/// Is there a review that may reject what the unit does?
+fn can_reject(context: &Context<'_>, unit: &Unit) -> bool {
+    let reviews = unit.review.iter().filter(|review| review.policy != ReviewPolicy::Advisory);
+    let mut reviewers = reviews.flat_map(|review| &review.reviewers);
+    reviewers.any(|one| context.plan.reviewers[one.value.0 as usize].blocks != Blocks::Never)
+}
+
 fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let plan = context.plan;
     let of_units = plan.units.iter().flat_map(|unit| &unit.verify);
@@ -93,13 +101,18 @@ fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         .collect();
     for verifier in used.into_iter().map(|verifier| &plan.verifiers[verifier.0 as usize]) {
         let Some(inputs) = verifier.inputs.first() else { continue };
+        let held = verifier.isolation.as_ref().map(|isolation| isolation.value);
+        // Nobody who imports a verifier can edit it.
+        let imported = is_stdlib(&context.map.file(inputs.span.file).path);
+        if imported || matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
+            continue;
+        }
         let id = &verifier.id.value;
         let message =
             format!("a change anywhere in the tree runs `{id}` again, not one in its `inputs` alone");
         diagnostics.push(
-            Diagnostic::new("whole-tree-key", inputs.span, message).help(
-                "nothing to do: until what a verifier reads can be enforced, the whole tree is its key",
-            ),
+            Diagnostic::new("whole-tree-key", inputs.span, message)
+                .help("let the verifier see its inputs alone, and they are its key: `isolation=enforce`"),
         );
     }
 }

@@ -8,10 +8,10 @@ use super::Lowering;
 use crate::diagnostic::{Applicability, Diagnostic};
 use crate::glob::Pattern;
 use crate::markdown::{self, SectionError};
-use crate::plan::import;
 use crate::plan::model::{PromptPart, Reference};
 use crate::plan::read::{self, File, Node};
 use crate::plan::values;
+use crate::plan::{headings, import};
 use crate::source::{Span, Spanned};
 use crate::syntax::Entry;
 
@@ -184,7 +184,7 @@ impl<'a> Lowering<'a> {
             Ok(section) => return Some(section.to_owned()),
             Err(error) => error,
         };
-        let found = missing_heading(reference, heading, error, self.map.text(reference.span));
+        let found = missing_heading(reference, heading, error, text, self.map.text(reference.span));
         self.report(found);
         None
     }
@@ -225,8 +225,14 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// The finding about a reference whose heading names no section. `written` is the reference as it stands in the plan.
-fn missing_heading(reference: &Reference, heading: &str, error: SectionError, written: &str) -> Diagnostic {
+/// The finding about a reference whose heading names no section of `text`. `written` is the reference as it stands in the plan.
+fn missing_heading(
+    reference: &Reference,
+    heading: &str,
+    error: SectionError,
+    text: &str,
+    written: &str,
+) -> Diagnostic {
     let path = &reference.path;
     match error {
         SectionError::Missing { nearest } => {
@@ -260,19 +266,7 @@ fn missing_heading(reference: &Reference, heading: &str, error: SectionError, wr
                 ),
             }
         }
-        SectionError::Ambiguous(lines) => {
-            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-            Diagnostic::new(
-                "missing-heading",
-                reference.span,
-                format!(
-                    "several headings of `{path}` are or begin with `{heading}`: lines {}",
-                    lines.join(", ")
-                ),
-            )
-            .at("which one?")
-            .help("write the whole text of the heading that is meant")
-        }
+        SectionError::Ambiguous(lines) => headings::ambiguous(path, heading, text, &lines, reference.span),
     }
 }
 
