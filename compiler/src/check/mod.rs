@@ -6,6 +6,7 @@ mod backends;
 mod commands;
 mod coverage;
 mod edit;
+mod expiry;
 mod files;
 mod inputs;
 mod limits;
@@ -124,6 +125,7 @@ pub(crate) fn judge(
     verifiers::check(&context, &mut diagnostics);
     backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    expiry::check(&context, &mut diagnostics);
     limits::check(&context, &mut diagnostics);
     coverage::check(&context, &mut diagnostics);
     paths::check(&context, &mut diagnostics);

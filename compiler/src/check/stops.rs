@@ -168,7 +168,13 @@ fn impossible(
     span: Span,
 ) -> Option<Diagnostic> {
     let new = |message: String| Diagnostic::new("impossible-predicate", span, message);
-    let never_there = |path: &str| paths.by_none(path) && context.sources.kind(Utf8Path::new(path)).is_none();
+    let derived = |path: &str| {
+        let made = context.plan.derived.iter().flat_map(|derived| &derived.paths);
+        made.into_iter().any(|pattern| pattern.value.matches(path))
+    };
+    let never_there = |path: &str| {
+        !derived(path) && paths.by_none(path) && context.sources.kind(Utf8Path::new(path)).is_none()
+    };
     match kind {
         PredicateKind::Exists(all) => {
             let path = all.iter().filter_map(Pattern::literal).find(|path| never_there(path))?;
@@ -194,7 +200,8 @@ fn impossible(
         }
         PredicateKind::Changed(all) => {
             let (_, unit) = of?;
-            let pattern = all.iter().find(|pattern| !paths.by(unit, pattern.as_str()))?;
+            let pattern =
+                all.iter().find(|pattern| !paths.by(unit, pattern.as_str()) && !derived(pattern.as_str()))?;
             Some(
                 new(format!(
                     "`{}` may not change `{}`, so it never differs",
