@@ -169,8 +169,8 @@ fn impossible(
 ) -> Option<Diagnostic> {
     let new = |message: String| Diagnostic::new("impossible-predicate", span, message);
     let derived = |path: &str| {
-        let made = context.plan.derived.iter().flat_map(|derived| &derived.paths);
-        made.into_iter().any(|pattern| pattern.value.matches(path))
+        let mut made = context.plan.derived.iter().flat_map(|derived| &derived.paths);
+        made.any(|pattern| pattern.value.matches(path))
     };
     let never_there = |path: &str| {
         !derived(path) && paths.by_none(path) && context.sources.kind(Utf8Path::new(path)).is_none()
