@@ -216,12 +216,15 @@ fn impossible(
     }
 }
 
+/// Who makes a path, where that is written, and whether the path is surely there afterwards.
+type Maker = (UnitIx, Span, bool);
+
 /// A stop of one unit that other units decide about.
 struct Pending<'p> {
     unit: UnitIx,
     stop: &'p Stop,
     /// For each path that is not there by itself: who makes it.
-    makers: Vec<(&'p str, Vec<(UnitIx, Span, bool)>)>,
+    makers: Vec<(&'p str, Vec<Maker>)>,
     /// A path that is there, and that nobody may write.
     there: bool,
 }
