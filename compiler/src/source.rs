@@ -209,6 +209,11 @@ pub trait Sources {
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
 
+    /// How many bytes a file has; `None` if it cannot be read.
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        self.read(path).ok().map(|bytes| bytes.len() as u64)
+    }
+
     /// The day on which the plan is compiled, for what expires; `None`: nothing does.
     fn today(&self) -> Option<Date> {
         None

@@ -315,6 +315,11 @@ fn read_error(error: &std::io::Error) -> ReadError {
 }
 
 impl Sources for DiskSources {
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        let (_, found) = self.resolve(path).ok()?;
+        found.is_file().then(|| found.len())
+    }
+
     /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.
     fn today(&self) -> Option<Date> {
         let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
@@ -381,6 +386,10 @@ pub struct Overlay<'s> {
 }
 
 impl Sources for Overlay<'_> {
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        if path == self.path { Some(self.bytes.len() as u64) } else { self.under.size(path) }
+    }
+
     fn today(&self) -> Option<Date> {
         self.under.today()
     }
