@@ -13,6 +13,7 @@ mod fmt;
 mod gates;
 mod init;
 mod model_server;
+mod output;
 mod pictures;
 mod plan_diff;
 mod process;

@@ -160,7 +160,7 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || unreadable(name) => {
+            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || self.is_told(name, span) => {
                 return None;
             }
             Lookup::Unknown => {}
@@ -180,6 +180,12 @@ impl Lowering<'_> {
         None
     }
 
+    /// Was the name itself reported? It is empty, or holds a comma that a bare word swallowed; in quotes a comma is
+    /// what the author wrote, and the name is one like any other.
+    fn is_told(&self, name: &str, span: Span) -> bool {
+        name.is_empty() || (name.contains(',') && !self.map.text(span).contains('"'))
+    }
+
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
         match self.agents.lookup(name) {
             Lookup::Found(agent) => {
@@ -187,7 +193,7 @@ impl Lowering<'_> {
                 return Some(agent);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         let found = self.agents.unknown("unknown-agent", name, span);
@@ -207,7 +213,7 @@ impl Lowering<'_> {
                 return Some(verifier);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         let found = self.verifier_names.unknown("unknown-verifier", name, span);
@@ -219,11 +225,6 @@ impl Lowering<'_> {
         self.report(found);
         None
     }
-}
-
-/// A name that holds what was reported as swallowed punctuation, or nothing.
-fn unreadable(name: &str) -> bool {
-    name.is_empty() || name.contains(',')
 }
 
 /// The kind under which a unit's defaults are found.
