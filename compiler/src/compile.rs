@@ -8,7 +8,7 @@ use crate::check::unused::Tally;
 use crate::check::{CheckedPlan, judge};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::names::duplicate_features;
-use crate::plan::{Input, lower};
+use crate::plan::{Input, lower, settle};
 use crate::source::{SourceMap, Sources, Spanned};
 
 /// What came out.
@@ -68,8 +68,8 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
             let lowered = lower(&Input { project, plan: path.map(|path| path.as_path()) }, sources, &mut map);
             features.extend(lowered.plan.feature.as_ref().map(|feature| feature.id.clone()));
             let judged = judge(lowered.plan, sources, &map, &lowered.diagnostics, &mut tally);
-            diagnostics.extend(lowered.diagnostics);
-            diagnostics.extend(judged.diagnostics);
+            let all = lowered.diagnostics.into_iter().chain(judged.diagnostics).collect();
+            diagnostics.extend(settle(all, &map));
             unasked.extend(judged.unasked);
             plans.extend(path.map(|path| (path.clone(), judged.checked)));
         }

@@ -114,10 +114,28 @@ impl SourceFile {
     }
 }
 
-/// Every file that one compilation read.
+/// One expansion of a template. It has a [`FileId`] of its own, so that a place in a template is another place in each
+/// expansion: what is said about one of them is not taken for the others.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// The file in which the template stands.
+    pub file: FileId,
+    /// The `use` that asked for it; it may lie in an expansion itself.
+    pub at: Span,
+    /// What the ids of its units begin with: `csv`, `csv/inner`.
+    pub id: String,
+    /// The template's name.
+    pub template: String,
+}
+
+/// Set in the id of a file that stands for an expansion.
+const EXPANDED: u32 = 1 << 31;
+
+/// Every file that one compilation read, and every expansion of a template that it made.
 #[derive(Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    expansions: Vec<Expansion>,
 }
 
 impl SourceMap {
@@ -126,8 +144,27 @@ impl SourceMap {
         FileId(self.files.len() as u32 - 1)
     }
 
+    /// The file; of an expansion, the one in which the template stands.
     pub fn file(&self, id: FileId) -> &SourceFile {
+        let id = self.expansion(id).map_or(id, |expansion| expansion.file);
         &self.files[id.0 as usize]
+    }
+
+    /// Notes an expansion; places in it have the returned file.
+    pub fn expand(&mut self, expansion: Expansion) -> FileId {
+        let expansion = Expansion { file: self.written(expansion.file), ..expansion };
+        self.expansions.push(expansion);
+        FileId(EXPANDED | (self.expansions.len() as u32 - 1))
+    }
+
+    /// The expansion that the file stands for, if it stands for one.
+    pub fn expansion(&self, id: FileId) -> Option<&Expansion> {
+        (id.0 & EXPANDED != 0).then(|| &self.expansions[(id.0 & !EXPANDED) as usize])
+    }
+
+    /// The file that holds the text.
+    pub fn written(&self, id: FileId) -> FileId {
+        self.expansion(id).map_or(id, |expansion| expansion.file)
     }
 
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {

@@ -103,6 +103,7 @@ impl Tally {
 fn definition(declared: &Declared, shared: bool) -> Diagnostic {
     let (rule, what) = match declared.what {
         DeclaredKind::Verifier => ("unused-verifier", "verifier"),
+        DeclaredKind::Reviewer => ("unused-verifier", "reviewer"),
         DeclaredKind::Agent => ("unused-agent", "agent"),
     };
     let name = &declared.name.value;
@@ -115,6 +116,7 @@ fn definition(declared: &Declared, shared: bool) -> Diagnostic {
         DeclaredKind::Verifier => {
             found.help(format!("let it check something: `verify {name}`, or `by={name}` at a criterion"))
         }
+        DeclaredKind::Reviewer => found.help(format!("ask for it: `review {name}`")),
         DeclaredKind::Agent => found.help(format!("give it work: `agent={name}` at a unit or in `defaults`")),
     }
     .help("or remove it")

@@ -2,12 +2,12 @@
 //!
 //! Does not know whether their order makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::paths::Negation;
-use super::settings::{Settings, defaults_for, join_rules};
+use super::settings::{Settings, Skipped, asked_for_by, defaults_for, join_rules};
 use super::{Level, Lowering, kind_or_default};
 use crate::diagnostic::Diagnostic;
 use crate::plan::model::*;
@@ -34,7 +34,6 @@ impl Lowering<'_> {
         let mut strays: Vec<Node> = Vec::new();
         let mut first_gate: Option<Node> = None;
         let mut requirements = 0;
-        self.expansions_in(feature);
         for child in feature.children() {
             match child.name() {
                 "gate" => {
@@ -45,13 +44,15 @@ impl Lowering<'_> {
                         let clash = self.gates.declare(&id, Some(gate), span);
                         self.diagnostics.extend(clash);
                     }
-                    self.expansions_in(child);
                     for unit in child.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
                         self.outline_unit(&mut outline, gate, unit);
                     }
                 }
                 "unit" | "manual" => {
-                    strays.push(child);
+                    // Of what a template made, its `use` was reported.
+                    if self.map.expansion(child.span().file).is_none() {
+                        strays.push(child);
+                    }
                     // Without a declared gate this is the implied one; with one, the mistake is reported below.
                     self.outline_unit(&mut outline, GateIx(0), child);
                 }
@@ -93,6 +94,9 @@ impl Lowering<'_> {
         self.manuals.push(node.name() == "manual");
         match self.id(node) {
             Some((id, span)) => {
+                for (end, _) in id.match_indices('/') {
+                    self.expansions.entry(id[..end].to_owned()).or_default().push(unit);
+                }
                 let clash = self.units.declare(&id, Some(unit), span);
                 self.diagnostics.extend(clash);
             }
@@ -109,17 +113,6 @@ impl Lowering<'_> {
             Value::Bool(_) | Value::Null => return None,
         };
         (!self.is_told(&id, entry.value_span)).then_some((id, entry.value_span))
-    }
-
-    /// Notes the ids under which `use` would make units.
-    fn expansions_in(&mut self, node: Node) {
-        let document = &node.file.document;
-        for child in document.children(node.id).filter(|child| &*document.node(*child).name == "use") {
-            let named = |key: &str| key == "as";
-            let mut properties = document.properties(child);
-            let id = properties.find(|entry| entry.key.as_ref().is_some_and(|key| named(&key.name)));
-            self.expansions.extend(id.and_then(read::name).map(str::to_owned));
-        }
     }
 
     pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
@@ -153,6 +146,12 @@ impl Lowering<'_> {
                 "label" => feature.labels.extend(labels(child)),
                 "source" => feature.sources.extend(child.text().map(str::to_owned)),
                 "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
+                "shared" => plan.shared.extend(self.patterns(child, Negation::Refused)),
+                "derived" => {
+                    let derived = self.derived(child);
+                    plan.derived.extend(derived);
+                }
+                "discard" => plan.discard.extend(self.patterns(child, Negation::Refused)),
                 "budget" => feature.budget = self.budget(child),
                 "requirement" => {
                     let requirement = self.requirement(child);
@@ -192,6 +191,22 @@ impl Lowering<'_> {
         }
     }
 
+    fn derived(&mut self, node: Node) -> Option<Derived> {
+        let paths = self.patterns(node, Negation::Refused);
+        let command = self.check(node).map(|(check, _)| check.command);
+        if command.is_none()
+            && node.child("run").is_none()
+            && node.child("shell").is_none()
+            && !node.is_broken()
+        {
+            let found = Diagnostic::new("missing-argument", node.head(), "`derived` lacks a command")
+                .at("`run` or `shell` is missing in its block")
+                .help("say how the files are made anew: `derived \"Cargo.lock\" { run cargo update --workspace --offline; }`");
+            self.report(found);
+        }
+        Some(Derived { paths, command: command?, span: node.head() })
+    }
+
     /// A `lint` in `defaults` holds in each unit that the defaults are for.
     fn lints_of_defaults(&mut self, levels: &[&Level], unit: &Unit) {
         let of_this = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == unit.kind);
@@ -225,6 +240,7 @@ impl Lowering<'_> {
                 needs: Vec::new(),
                 needs_stated: false,
                 verify: Vec::new(),
+                review: Vec::new(),
                 accept: Vec::new(),
                 budget: Budget::default(),
                 approve: Approve::Auto(Bounds::default()),
@@ -242,6 +258,7 @@ impl Lowering<'_> {
             needs: Vec::new(),
             needs_stated: false,
             verify: Vec::new(),
+            review: Vec::new(),
             accept: Vec::new(),
             budget: Budget::default(),
             approve: Approve::Human,
@@ -269,7 +286,16 @@ impl Lowering<'_> {
             }
         }
         gate.verify = self.verifications(node.children().filter(|child| child.name() == "verify"));
+        self.add_needed(&mut gate.verify, &[]);
         gate.verify.sort_by_key(|verification| verification.verifier);
+        gate.review = self.reviews(node.children().filter(|child| child.name() == "review"));
+        for criterion in &gate.accept {
+            for by in &criterion.by {
+                if let By::Reviewer(reviewer) = *by {
+                    asked_for_by(&mut gate.review, reviewer, criterion.span);
+                }
+            }
+        }
         for verification in &gate.verify {
             self.require_parameters(verification);
         }
@@ -340,14 +366,24 @@ impl Lowering<'_> {
         needs
     }
 
-    /// The units that a `needs` or `after` names.
+    /// The units that a `needs` or `after` names. The id of a use stands for all units that it made.
     fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
         for entry in node.arguments() {
             let Some(name) = read::name(entry) else { continue };
-            if let Some(unit) = self.unit(name, entry.value_span)
-                && !list.iter().any(|before| before.value == unit)
-            {
-                list.push(Spanned::new(unit, entry.value_span));
+            let made = self.expansions.get(name).cloned();
+            let meant = made.unwrap_or_else(|| self.unit(name, entry.value_span).into_iter().collect());
+            let mut before: BTreeSet<UnitIx> = BTreeSet::new();
+            if meant.len() > 1 {
+                before.extend(list.iter().map(|unit| unit.value));
+            }
+            for unit in meant {
+                let known = match before.is_empty() {
+                    true => list.iter().any(|one| one.value == unit),
+                    false => before.contains(&unit),
+                };
+                if !known {
+                    list.push(Spanned::new(unit, entry.value_span));
+                }
             }
         }
     }
@@ -396,6 +432,7 @@ impl Lowering<'_> {
             covers: Vec::new(),
             accept: Vec::new(),
             verify: Vec::new(),
+            review: Vec::new(),
             skip: Vec::new(),
             constraints: Vec::new(),
             steps: Vec::new(),
@@ -456,7 +493,7 @@ impl Lowering<'_> {
     fn work(&mut self, node: Node, gate: GateIx, defaults: &Settings, levels: &[&Level]) -> Unit {
         let kind = kind_or_default(node.property("kind").and_then(read::name));
         let mut unit = self.unit_base(node, gate, Role::Work, kind);
-        let mut skipped = Vec::new();
+        let mut skipped = Skipped::default();
         for child in node.children() {
             match child.name() {
                 "writes" => {
@@ -466,8 +503,12 @@ impl Lowering<'_> {
                 "creates" => unit.creates.extend(self.patterns(child, Negation::Refused)),
                 "skip" => {
                     if let Some(skip) = self.skip(child) {
-                        if let Lookup::Found(verifier) = self.verifier_names.lookup(&skip.verifier.value) {
-                            skipped.push(verifier);
+                        let name = &skip.verifier.value;
+                        if let Lookup::Found(verifier) = self.verifier_names.lookup(name) {
+                            skipped.verifiers.push(verifier);
+                        }
+                        if let Lookup::Found(reviewer) = self.reviewer_names.lookup(name) {
+                            skipped.reviewers.push(reviewer);
                         }
                         unit.skip.push(skip);
                     }
@@ -480,7 +521,10 @@ impl Lowering<'_> {
         if !unit.broken && unit.goal.is_none() && !asks && node.child("goal").is_none() {
             self.nothing_asked(node, &unit, "`goal`");
         }
-        let settings = own.over(defaults, &skipped);
+        let mut settings = own.over(defaults, &skipped);
+        if let Some(verify) = &mut settings.verify {
+            self.add_needed(verify, &skipped.verifiers);
+        }
         for verification in settings.verify.iter().flatten() {
             self.require_parameters(verification);
         }
@@ -493,6 +537,7 @@ impl Lowering<'_> {
         unit.rules = join_rules(levels, settings.rules.unwrap_or_default());
         unit.accept = settings.accept.unwrap_or_default();
         unit.verify = settings.verify.unwrap_or_default();
+        unit.review = settings.review.unwrap_or_default();
         unit.constraints = settings.constraints.unwrap_or_default();
         unit.steps = settings.steps.unwrap_or_default();
         unit.prompt = settings.prompt.unwrap_or_default();

@@ -10,6 +10,8 @@ mod feature;
 mod lint;
 mod paths;
 mod project;
+mod review;
+mod sandbox;
 mod settings;
 mod verify;
 
@@ -22,10 +24,12 @@ use super::model::*;
 use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
+use super::template::Expanded;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
+pub(super) use paths::escaped;
 use settings::Settings;
 
 /// What is known while the nodes are read.
@@ -36,6 +40,8 @@ pub(super) struct Lowering<'a> {
     agents: Names<AgentIx>,
     verifier_names: Names<VerifierIx>,
     verifiers: Vec<Verifier>,
+    reviewer_names: Names<ReviewerIx>,
+    reviewers: Vec<Reviewer>,
     /// Where the parameters of each verifier are defined, in the order of its `params`.
     param_spans: Vec<Vec<Span>>,
     units: Names<UnitIx>,
@@ -43,10 +49,12 @@ pub(super) struct Lowering<'a> {
     manuals: Vec<bool>,
     gates: Names<GateIx>,
     requirements: Names<RequirementIx>,
+    /// What templates made: the id of a use, with all of its units.
+    expansions: BTreeMap<String, Vec<UnitIx>>,
+    /// The ids of uses of which nothing could be made, which was reported.
+    lost: BTreeSet<String>,
     /// What `was=` named so far, and where.
     former_ids: BTreeMap<String, Span>,
-    /// `as=` of every `use`: units called `ID/...` would come of them.
-    expansions: Vec<String>,
     /// A unit's id could not be read: that a name is unknown may be for this.
     ids_lost: bool,
     /// Prompt files with their text; `None` if it could not be had, which was reported.
@@ -62,10 +70,16 @@ pub(super) struct Lowering<'a> {
     /// What something names.
     used_agents: BTreeSet<AgentIx>,
     used_verifiers: BTreeSet<VerifierIx>,
+    used_reviewers: BTreeSet<ReviewerIx>,
 }
 
 /// Lowers what was loaded.
-pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> (Plan, Vec<Diagnostic>) {
+pub(super) fn lower(
+    loaded: &Loaded,
+    expanded: Expanded,
+    sources: &dyn Sources,
+    map: &SourceMap,
+) -> (Plan, Vec<Diagnostic>) {
     let mut lowering = Lowering {
         sources,
         map,
@@ -73,13 +87,16 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         agents: Names::new("agent"),
         verifier_names: Names::new("verifier"),
         verifiers: Vec::new(),
+        reviewer_names: Names::new("reviewer"),
+        reviewers: Vec::new(),
         param_spans: Vec::new(),
         units: Names::new("unit"),
         manuals: Vec::new(),
         gates: Names::new("gate"),
         requirements: Names::new("requirement"),
+        expansions: BTreeMap::new(),
+        lost: expanded.lost,
         former_ids: BTreeMap::new(),
-        expansions: Vec::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
         regexes: BTreeSet::new(),
@@ -89,6 +106,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         old_names: Vec::new(),
         used_agents: BTreeSet::new(),
         used_verifiers: BTreeSet::new(),
+        used_reviewers: BTreeSet::new(),
     };
     let agents = lowering.define_agents(loaded);
     lowering.define_verifiers(loaded);
@@ -100,13 +118,19 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         gates: Vec::new(),
         units: Vec::new(),
         verifiers: Vec::new(),
+        reviewers: Vec::new(),
         agents,
         protect: Vec::new(),
         plan_files: Vec::new(),
+        shared: Vec::new(),
+        derived: Vec::new(),
+        discard: Vec::new(),
         worktree: Worktree::default(),
+        sandbox: Sandboxes::default(),
         lints: Vec::new(),
         old_names: Vec::new(),
         declared: Vec::new(),
+        unused_parameters: expanded.unused,
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
     let outline = feature.map(|feature| lowering.outline(feature));
@@ -122,6 +146,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
     }
     plan.declared = lowering.declared(loaded, &plan.agents);
     plan.verifiers = lowering.verifiers;
+    plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
@@ -148,11 +173,10 @@ impl Lowering<'_> {
         self.diagnostics.push(found);
     }
 
-    /// Is the name one that an expansion would make? Expansions are not there yet, and that was said.
-    fn would_be_expanded(&self, name: &str) -> bool {
-        self.expansions.iter().any(|id| {
-            name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+    /// Is the name one of a use of which nothing could be made?
+    fn is_lost(&self, name: &str) -> bool {
+        let mut ends = name.match_indices('/').map(|(at, _)| at).chain([name.len()]);
+        !self.lost.is_empty() && ends.any(|end| self.lost.contains(&name[..end]))
     }
 
     /// The unit or manual called `name`.
@@ -160,7 +184,7 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || self.is_told(name, span) => {
+            Lookup::Unknown if self.ids_lost || self.is_lost(name) || self.is_told(name, span) => {
                 return None;
             }
             Lookup::Unknown => {}
@@ -215,6 +239,18 @@ impl Lowering<'_> {
             Lookup::Unusable => return None,
             Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
+        }
+        if let Some((_, reviewer)) = self.reviewer_names.get(name) {
+            let found = Diagnostic::new(
+                "unknown-verifier",
+                span,
+                format!("`{name}` is a reviewer, and a verifier is asked for"),
+            )
+            .at("the name of a reviewer")
+            .label(reviewer, "the reviewer")
+            .help(format!("write `review {name}`"));
+            self.report(found);
+            return None;
         }
         let found = self.verifier_names.unknown("unknown-verifier", name, span);
         let found = if self.verifier_names.iter().next().is_none() {
