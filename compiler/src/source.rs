@@ -154,6 +154,13 @@ impl SourceMap {
         &self.files[id.0 as usize]
     }
 
+    /// The same files and expansions with other texts; every id means here what it means there.
+    pub fn with_texts(&self, mut text: impl FnMut(FileId, &SourceFile) -> String) -> SourceMap {
+        let files =
+            self.files().map(|(id, file)| SourceFile::new(file.path.clone(), text(id, file))).collect();
+        SourceMap { files, expansions: self.expansions.clone() }
+    }
+
     /// Notes an expansion; places in it have the returned file.
     pub fn expand(&mut self, expansion: Expansion) -> FileId {
         let expansion = Expansion { file: self.written(expansion.file), ..expansion };
