@@ -14,6 +14,7 @@ mod fuzz;
 mod gates;
 mod init;
 mod model_server;
+mod output;
 mod pictures;
 mod plan_diff;
 mod process;

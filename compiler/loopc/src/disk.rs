@@ -87,7 +87,7 @@ fn place_of(error: &ignore::Error) -> Option<&Utf8Path> {
 }
 
 /// The system's message without Rust's ` (os error N)` behind it.
-pub(crate) fn system_words(error: &std::io::Error) -> String {
+pub fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     words.to_lowercase()

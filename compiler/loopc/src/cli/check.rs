@@ -74,7 +74,7 @@ pub(super) fn report(
     }
     if options.statistics {
         let write = if talks { statistics } else { statistics_json };
-        return write(&compilation.diagnostics);
+        return write(&compilation.diagnostics, &compilation.map);
     }
     let report = Report::new(&compilation.diagnostics, &compilation.map).with_scope(target.scope());
     output.write(&report, color())

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::render::Style;
-use loopc::disk::DiskError;
+use loopc::disk::{DiskError, system_words};
 use loopc::report::{self, Color};
 use loopc::terminal::Stream;
 
@@ -36,7 +36,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::Told(format!("cannot write to standard output: {error}")),
+        _ => Failure::Told(format!("cannot write to standard output: {}", system_words(&error))),
     })
 }
 
