@@ -33,12 +33,18 @@ pub(super) fn run(code_or_name: Option<&str>) -> Result<Exit, Failure> {
 }
 
 fn level(rule: &Rule) -> String {
+    if !rule.on {
+        return format!("{}; off unless asked for, with `--notes` or a `lint` node", rule.severity.as_str());
+    }
     let lowered = if rule.lowerable { "a `lint` node may lower it" } else { "cannot be lowered" };
     format!("{}; {lowered}", rule.severity.as_str())
 }
 
 fn page(rule: &'static Rule, style: Style) -> String {
-    let example = example::bad(rule);
+    let mut example = example::bad(rule);
+    if !rule.on {
+        example.add_unasked();
+    }
     let mut out = String::new();
     let _ = writeln!(out, "{}/{} ({})", rule.code, rule.name, level(rule));
     let _ = writeln!(out, "{}\n", rule.summary);
