@@ -77,7 +77,7 @@ fn other_unicode(bytes: &[u8]) -> Option<(String, &'static str)> {
     };
     let is = |text: String, what| Some((text, what));
     match bytes {
-        [0xFF, 0xFE, 0, 0, rest @ ..] if rest.len() % 4 == 0 => {
+        [0xFF, 0xFE, 0, 0, rest @ ..] if rest.len().is_multiple_of(4) => {
             is(utf32(rest, u32::from_le_bytes), "UTF-32 text (low byte first)")
         }
         [0, 0, 0xFE, 0xFF, rest @ ..] => is(utf32(rest, u32::from_be_bytes), "UTF-32 text (high byte first)"),
@@ -98,7 +98,7 @@ fn other_unicode(bytes: &[u8]) -> Option<(String, &'static str)> {
 fn mostly_zero(bytes: &[u8], from: usize) -> bool {
     let zeros = |from: usize| bytes.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
     bytes.len() >= 4
-        && bytes.len() % 2 == 0
+        && bytes.len().is_multiple_of(2)
         && 10 * zeros(from) > 9 * (bytes.len() / 2)
         && zeros(1 - from) == 0
 }
