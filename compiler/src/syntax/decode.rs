@@ -17,7 +17,11 @@ pub fn decode(file: FileId, bytes: Vec<u8>) -> (String, Vec<Diagnostic>) {
             Span::new(file, 0, end),
             format!("the file is {encoding}; it must be UTF-8"),
         )
-        .at("read as if it were UTF-8 from here on")
+        .at(if encoding.ends_with("mark") {
+            "every second byte is zero"
+        } else {
+            "the byte order mark says so"
+        })
         .help("save the file as UTF-8 in your editor");
         return (text, vec![found]);
     }
