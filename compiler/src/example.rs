@@ -3,7 +3,7 @@
 //! Does not know what is wrong with them: whoever asks finds out by compiling.
 
 use crate::compile::{Compilation, Group, compile_groups};
-use crate::diagnostic::{Rule, pages};
+use crate::diagnostic::{Applicability, Rule, pages};
 use crate::source::memory::MemorySources;
 
 /// The path of an example's plan.
@@ -19,7 +19,18 @@ pub fn good(rule: &Rule) -> Compilation {
     example(rule, rule.good)
 }
 
-fn example(rule: &Rule, text: &str) -> Compilation {
+/// How far the readiest fix of the rule's own example may be trusted; `None` if there is no fix.
+pub fn readiest_fix(rule: &Rule) -> Option<Applicability> {
+    let compiled = bad(rule);
+    let own = compiled.diagnostics.iter().filter(|found| found.rule == rule);
+    let fixes: Vec<Applicability> = own.flat_map(|found| &found.fixes).map(|fix| fix.applicability).collect();
+    [Applicability::Safe, Applicability::Unsafe, Applicability::Display]
+        .into_iter()
+        .find(|wanted| fixes.contains(wanted))
+}
+
+/// The repository in which an example of the rule stands.
+pub fn repository(rule: &Rule, text: &str) -> MemorySources {
     let mut sources = MemorySources::default();
     let (project, plan) = if pages::is_project(text) { (text, pages::PLAN) } else { (pages::PROJECT, text) };
     sources.insert("loop.kdl", project);
@@ -34,10 +45,14 @@ fn example(rule: &Rule, text: &str) -> Compilation {
         let lines = std::str::from_utf8(content).unwrap_or_default().lines();
         sources = lines.fold(sources, |sources, line| sources.ignoring(line.trim_matches('/')));
     }
+    sources
+}
+
+fn example(rule: &Rule, text: &str) -> Compilation {
     // What is said about a project's plans as a whole is for examples that show a project.
     let whole = pages::is_project(text);
     let group = Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], whole };
-    compile_groups(&[group], &sources)
+    compile_groups(&[group], &repository(rule, text))
 }
 
 #[cfg(test)]

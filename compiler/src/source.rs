@@ -375,6 +375,7 @@ pub mod memory {
             self.under.today()
         }
 
+        // Only files that are there get another text, so that the list stays what it is.
         fn files(&self) -> Option<&[Utf8PathBuf]> {
             self.under.files()
         }
