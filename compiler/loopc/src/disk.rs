@@ -100,8 +100,14 @@ impl Repository {
     /// # Errors
     /// If `start` does not exist or is in no git repository.
     pub fn find(start: &Utf8Path) -> Result<Repository, DiskError> {
-        let real = start.canonicalize_utf8().map_err(|error| io_error(start, &error))?;
-        let directory = if real.is_dir() { real.as_path() } else { real.parent().unwrap_or(&real) };
+        start.symlink_metadata().map_err(|error| io_error(start, &error))?;
+        // A file's own directory counts, not that of what it is a link to: where links lead, `DiskSources` judges.
+        let place = match start.parent() {
+            Some(parent) if !start.is_dir() => parent,
+            _ => start,
+        };
+        let real = place.canonicalize_utf8().map_err(|error| io_error(start, &error))?;
+        let directory = real.as_path();
         let root = directory
             .ancestors()
             .find(|directory| directory.join(".git").symlink_metadata().is_ok())

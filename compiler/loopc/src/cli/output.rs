@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::render::Style;
+use loop_compiler::diagnostic::render::one_line;
 use loopc::disk::{DiskError, system_words};
 use loopc::report::{self, Color};
 use loopc::terminal::Stream;
@@ -45,9 +46,9 @@ pub(super) fn note(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// One sentence about what went wrong, to standard error.
+/// One sentence about what went wrong, to standard error. It may quote a file's name, which a terminal must not obey.
 pub(super) fn complain(message: &str) {
-    note(&format!("loopc: {message}\n"));
+    note(&format!("loopc: {}\n", one_line(message)));
 }
 
 /// What `--color` says. It holds for all that the process prints, also where no command thinks of it.
