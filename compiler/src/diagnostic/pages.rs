@@ -12,6 +12,7 @@ pub const PLAN: &str = include_str!("pages/common/plan.loop.kdl");
 
 /// Rule, path, content.
 const FILES: &[(&str, &str, &[u8])] = &[
+    ("gate-file", "speed.loop.kdl", include_bytes!("pages/gate-file/files/speed.loop.kdl")),
     ("import-cycle", "checks.loop.kdl", include_bytes!("pages/import-cycle/files/checks.loop.kdl")),
     ("import-cycle", "more.loop.kdl", include_bytes!("pages/import-cycle/files/more.loop.kdl")),
     ("import-cycle", "plain.loop.kdl", include_bytes!("pages/import-cycle/files/plain.loop.kdl")),

@@ -100,6 +100,8 @@ rules! {
     "L0109" "one-word-command" Error false "a whole command line stands in one word"
     "L0110" "invalid-regex" Error false "the text is not a regular expression"
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
+    "L0115" "gate-file" Error false "the file that a gate names does not hold that gate alone"
+    "L0116" "draft-with-units" Error false "a gate that is a draft, or stands in a file of its own, has units in the plan"
 
     "L0201" "duplicate-id" Error false "two things of one name space have the same id"
     "L0202" "invalid-id" Error false "the text cannot be an id"

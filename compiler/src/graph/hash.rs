@@ -577,6 +577,8 @@ fn walk_policy(m: &mut impl Manifest, policy: &Policy) {
         m.end();
     }
     m.optional(25, "milestone", policy.milestone.as_deref());
+    m.flag(26, "draft", policy.draft);
+    m.optional(27, "draft-file", policy.draft_file.as_deref());
 }
 
 fn walk_oracle(m: &mut impl Manifest, tag: u32, oracle: &Oracle) {

@@ -43,6 +43,18 @@ pub(crate) struct Loaded {
     pub(crate) plan: Option<FileIx>,
     /// What the plan can name: its own, its imports, and `loop.kdl`'s.
     pub(crate) visible: Visible,
+    /// Files that gates of the plan name, by the place of `file=`.
+    pub(crate) gates: BTreeMap<Span, GateFile>,
+}
+
+/// The file of a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct GateFile {
+    pub(crate) path: Utf8PathBuf,
+    /// `None`: it is not there yet, or what stands in it cannot be used, which was reported.
+    pub(crate) file: Option<FileIx>,
+    /// It is not there yet, and need not be.
+    pub(crate) draft: bool,
 }
 
 struct Import {
@@ -58,11 +70,11 @@ struct Imported {
     exported_span: Span,
 }
 
-struct Loader<'l> {
+pub(super) struct Loader<'l> {
     sources: &'l dyn Sources,
     map: &'l mut SourceMap,
-    diagnostics: &'l mut Vec<Diagnostic>,
-    files: Vec<File>,
+    pub(super) diagnostics: &'l mut Vec<Diagnostic>,
+    pub(super) files: Vec<File>,
     imports: Vec<Vec<Import>>,
     by_path: BTreeMap<Utf8PathBuf, FileIx>,
 }
@@ -85,6 +97,7 @@ pub(crate) fn load(
     };
     let project = project.and_then(|path| loader.root(path));
     let plan = plan.and_then(|path| loader.root(path));
+    let gates = plan.map(|plan| loader.gate_files(plan)).unwrap_or_default();
     let mut next = 0;
     while next < loader.files.len() {
         loader.imports_of(next);
@@ -97,14 +110,16 @@ pub(crate) fn load(
     }
     let tables: Vec<Visible> = tables.into_iter().map(|table| table.unwrap_or_else(Visible::new)).collect();
     let mut visible = project.map_or_else(Visible::new, |file| tables[file].clone());
-    if let Some(file) = plan {
+    let bodies: BTreeSet<FileIx> = gates.values().filter_map(|gate| gate.file).collect();
+    for file in plan.into_iter().chain(bodies.iter().copied()) {
         for (all, own) in visible.spaces_mut().into_iter().zip(tables[file].spaces()) {
             for (name, place, span) in own.iter() {
                 loader.diagnostics.extend(all.declare(name, place, span));
             }
         }
     }
-    Loaded { files: loader.files, project, plan, visible }
+    loader.stray_gates(plan, &bodies);
+    Loaded { files: loader.files, project, plan, visible, gates }
 }
 
 impl Visible {
@@ -153,7 +168,7 @@ impl Loader<'_> {
     }
 
     /// Reads, parses and checks the shape of a file of the repository, once.
-    fn file(&mut self, path: &Utf8Path) -> Result<FileIx, ReadProblem> {
+    pub(super) fn file(&mut self, path: &Utf8Path) -> Result<FileIx, ReadProblem> {
         self.parsed(path, None)
     }
 

@@ -6,6 +6,7 @@ mod command;
 mod criteria;
 mod definitions;
 mod feature;
+mod gate;
 mod paths;
 mod project;
 mod settings;
@@ -93,7 +94,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         lints: Vec::new(),
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
-    let outline = feature.map(|feature| lowering.outline(feature));
+    let outline = feature.map(|feature| lowering.outline(feature, loaded));
     let project = file(loaded.project).and_then(|file| top(file, "project"));
     let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
     if let (Some(feature), Some(outline)) = (feature, outline) {
@@ -101,6 +102,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
     }
     plan.verifiers = lowering.verifiers;
     let mut files = super::import::paths(&loaded.files);
+    files.extend(loaded.gates.values().map(|gate| gate.path.clone()));
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
     (plan, lowering.diagnostics)

@@ -33,7 +33,7 @@ impl Lowering<'_> {
             }
         }
         plan.project = Some(project);
-        self.level(node)
+        self.level(node.children())
     }
 
     fn worktree(&mut self, node: Node, worktree: &mut Worktree) {

@@ -190,10 +190,10 @@ impl Lowering<'_> {
     }
 
     /// The `rules` and `defaults` of a project, feature or gate.
-    pub(super) fn level(&mut self, node: Node) -> Level {
+    pub(super) fn level<'f>(&mut self, nodes: impl Iterator<Item = Node<'f>>) -> Level {
         let mut level = Level::default();
         let mut places: BTreeMap<Option<String>, Span> = BTreeMap::new();
-        for child in node.children() {
+        for child in nodes {
             match child.name() {
                 "rules" => level.rules.extend(self.references(child)),
                 "defaults" => {
