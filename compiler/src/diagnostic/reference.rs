@@ -41,10 +41,11 @@ pub fn reference() -> String {
 }
 
 fn level(rule: &Rule) -> String {
-    if rule.lowerable {
-        format!("{}, may be lowered", rule.severity.as_str())
-    } else {
-        rule.severity.as_str().to_owned()
+    let severity = rule.severity.as_str();
+    match (rule.on, rule.lowerable) {
+        (false, _) => format!("{severity}, when asked for"),
+        (true, true) => format!("{severity}, may be lowered"),
+        (true, false) => severity.to_owned(),
     }
 }
 
@@ -55,14 +56,15 @@ the same pages, with what the compiler says about the example.
 
 Every finding belongs to a rule. A rule has a code (`L` and four digits, the second of them its family; codes are
 never used again for something else), a name, and a level: `error`, `warning` or `note`. Errors alone make
-`loopc check` end with 1. The few rules that may be lowered are lowered by a `lint` node in the
-`project` of `loop.kdl`, never by a comment, and always with a reason:
+`loopc check` end with 1. Rules that may be lowered are lowered by a `lint` node beside what they are about (in a
+unit, gate, feature, verifier, or in the `project` of `loop.kdl`), never by a comment, and always with a reason:
 
 ```kdl
 lint no-verification level=warn reason="a sketch, nothing of it is kept"
 ```
 
-`level=allow` silences a rule, `warn` makes it a warning, `deny` an error.
+`level=allow` silences a rule, `warn` makes it a warning, `deny` an error. The nearest node counts. A rule whose level is
+"when asked for" says nothing unless a `lint` node turns it on, or `loopc check --notes` asks for all of them.
 
 How findings are printed, for people and for programs, is in [output.md](output.md).
 "#;

@@ -147,3 +147,76 @@ impl Loader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use crate::compile::compile;
+    use crate::diagnostic::render::short;
+    use crate::graph::build;
+    use crate::source::memory::MemorySources;
+
+    const PROJECT: &str = "project p {\n    agent w via=command { run \"./a.sh\"; }\n    defaults agent=w { verify test; }\n    \
+         verifier test { run make; }\n}\n";
+    const FAST: &str = r#"import "./shared/checks.loop.kdl" bench
+template page { param path type=path; unit make { goal "Make it."; creates "${path}"; }; }
+gate fast {
+    defaults { verify bench; }
+    use page as=start path="./start.md"
+    unit cache { needs schema "start/make"; goal "Cache it."; creates "./cache.md"; }
+    approve by=auto
+}
+"#;
+
+    fn compiled(plan: &str, files: &[(&str, &str)]) -> (String, Vec<crate::graph::Graph>) {
+        let all = [("loop.kdl", PROJECT), ("plans/o.loop.kdl", plan)];
+        let sources = MemorySources::new(all.into_iter().chain(files.iter().copied()));
+        let compiled = compile(Some(Utf8Path::new("loop.kdl")), &["plans/o.loop.kdl".into()], &sources);
+        let told = short(&compiled.diagnostics, &compiled.map);
+        (told, compiled.plans.into_iter().filter_map(|(_, checked)| Some(build(&checked?))).collect())
+    }
+
+    #[test]
+    fn a_gate_in_a_file_of_its_own_is_the_gate_written_out() {
+        let schema = "unit schema { goal \"s\"; creates \"schema\"; }";
+        let bench = ("plans/shared/checks.loop.kdl", "verifier bench { run bench; }\n");
+        let apart =
+            format!("feature o {{\n gate first {{ {schema}; }}\n gate fast file=\"./o.fast.loop.kdl\"\n}}\n");
+        let (told, graphs) = compiled(&apart, &[("plans/o.fast.loop.kdl", FAST), bench]);
+        assert_eq!(told, "");
+        let ids: Vec<&str> = graphs[0].nodes.iter().map(|node| node.id.as_str()).collect();
+        assert_eq!(ids, ["schema", "gate:first", "start/make", "cache", "gate:fast"]);
+        assert_eq!(
+            graphs[0].nodes[2].scope.creates,
+            ["plans/start.md"],
+            "paths are relative to the gate's file"
+        );
+        assert!(graphs[0].protect.contains(&"plans/o.fast.loop.kdl".to_owned()));
+        assert!(!graphs[0].nodes[4].policy.human_approval);
+
+        let (import, rest) = FAST.split_once('\n').expect("two lines");
+        let (template, gate) = rest.split_once('\n').expect("two lines");
+        let together =
+            format!("{import}\n{template}\nfeature o {{\n gate first {{ {schema}; }}\n {gate}\n}}\n");
+        let (told, whole) = compiled(&together, &[bench]);
+        assert_eq!(told, "");
+        // But for the list of plan files, it is the same graph.
+        assert_eq!(graphs[0].nodes, whole[0].nodes);
+        assert_eq!(graphs[0].edges, whole[0].edges);
+    }
+
+    #[test]
+    fn a_draft_needs_no_file_and_its_units_are_not_missed() {
+        let plan = "feature o {\n gate first { unit a { goal \"a\"; creates \"a\"; }; }\n \
+                    gate later state=draft file=\"./o.later.loop.kdl\"\n gate last { unit b { goal \"b\"; creates \"b\"; }; }\n}\n";
+        let (told, graphs) = compiled(plan, &[]);
+        assert_eq!(told, "");
+        let draft = &graphs[0].nodes[2].policy;
+        assert!(draft.draft && draft.draft_file.as_deref() == Some("plans/o.later.loop.kdl"));
+        assert!(graphs[0].protect.contains(&"plans/o.later.loop.kdl".to_owned()), "before it is there");
+        // With an empty file it is no draft any more, and says what is missing.
+        let (told, graphs) = compiled(plan, &[("plans/o.later.loop.kdl", "// soon\n")]);
+        assert!(told.contains("gate-file") && graphs.is_empty(), "{told}");
+    }
+}

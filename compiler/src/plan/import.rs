@@ -43,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) plan: Option<FileIx>,
     /// What the plan can name: its own, its imports, and `loop.kdl`'s.
     pub(crate) visible: Visible,
+    /// What each file can name: its own and its imports.
+    pub(crate) tables: Vec<Visible>,
     /// Files that gates of the plan name, by the place of `file=`.
     pub(crate) gates: BTreeMap<Span, GateFile>,
 }
@@ -55,6 +57,21 @@ pub(crate) struct GateFile {
     pub(crate) file: Option<FileIx>,
     /// It is not there yet, and need not be.
     pub(crate) draft: bool,
+}
+
+impl Loaded {
+    /// The files in which gates of the plan stand.
+    pub(crate) fn gate_bodies(&self) -> impl Iterator<Item = FileIx> {
+        self.gates.values().filter_map(|gate| gate.file)
+    }
+
+    /// The plan, or a gate's file, is read from another file now.
+    pub(crate) fn replace(&mut self, from: FileIx, to: FileIx) {
+        let bodies = self.gates.values_mut().filter_map(|gate| gate.file.as_mut());
+        for file in self.plan.as_mut().into_iter().chain(bodies).filter(|file| **file == from) {
+            *file = to;
+        }
+    }
 }
 
 struct Import {
@@ -119,7 +136,7 @@ pub(crate) fn load(
         }
     }
     loader.stray_gates(plan, &bodies);
-    Loaded { files: loader.files, project, plan, visible, gates }
+    Loaded { files: loader.files, project, plan, visible, tables, gates }
 }
 
 impl Visible {

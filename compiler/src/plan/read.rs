@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::mistakes;
 use super::schema::{NodeSpec, Open, Property, Since, Type};
+use super::substitute;
 use super::values;
 use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{FileId, SourceFile, Span};
@@ -45,8 +46,17 @@ impl File {
         root: &'static NodeSpec,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> File {
-        let specs = Reader { source, document: &document, diagnostics, in_broken: false }.read(root);
+        let specs = Reader::new(source, &document, diagnostics).read(root);
         File { path: source.path.clone(), document, specs }
+    }
+
+    /// A file of nodes that were told apart elsewhere.
+    pub(super) fn of_known(
+        path: Utf8PathBuf,
+        document: Document,
+        specs: Vec<Option<&'static NodeSpec>>,
+    ) -> File {
+        File { path, document, specs }
     }
 
     pub(crate) fn id(&self) -> FileId {
@@ -73,6 +83,10 @@ impl File {
 }
 
 impl<'f> Node<'f> {
+    pub(super) fn spec(self) -> &'static NodeSpec {
+        self.spec
+    }
+
     /// Its name in the schema (a misspelt one is read as what it was meant to be).
     pub(crate) fn name(self) -> &'static str {
         self.spec.name
@@ -173,15 +187,46 @@ pub(super) struct Reader<'r> {
     pub(super) diagnostics: &'r mut Vec<Diagnostic>,
     /// A syntax error lies in the node that is looked at: a value that cannot be right may be its doing.
     pub(super) in_broken: bool,
+    /// The node that is looked at stands in a template: a value with a placeholder in it is checked when it is known.
+    in_template: bool,
+}
+
+/// Checks the value of an entry in the place of a node that was told apart; the findings go into `diagnostics`.
+pub(super) fn check_value(
+    source: &SourceFile,
+    node: Node,
+    entry: &Entry,
+    ty: Type,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut reader = Reader::new(source, &node.file.document, diagnostics);
+    let place = match &entry.key {
+        Some(key) => format!("`{}=`", key.name),
+        None => format!("`{}`", node.spec.name),
+    };
+    reader.value(entry, ty, &place, &describe(ty));
 }
 
 impl<'r> Reader<'r> {
+    fn new(
+        source: &'r SourceFile,
+        document: &'r Document,
+        diagnostics: &'r mut Vec<Diagnostic>,
+    ) -> Reader<'r> {
+        Reader { source, document, diagnostics, in_broken: false, in_template: false }
+    }
+
     fn read(mut self, root: &'static NodeSpec) -> Vec<Option<&'static NodeSpec>> {
         let mut specs = vec![None; self.document.len()];
         self.children(None, root, &mut specs);
+        let mut template_end = 0;
         for at in 0..specs.len() {
             if let Some(spec) = specs[at] {
                 let id = NodeId(at as u32);
+                if spec.name == "template" {
+                    template_end = self.document.node(id).subtree_end as usize;
+                }
+                self.in_template = at < template_end;
                 self.node(id, spec);
                 self.children(Some(id), spec, &mut specs);
             }
@@ -401,6 +446,11 @@ impl<'r> Reader<'r> {
             Type::Word(_) | Type::Count(..) => &describe(ty),
             _ => expected,
         };
+        let placeholder =
+            |text| substitute::parts(text).any(|part| !matches!(part, substitute::Part::Text(_)));
+        if self.in_template && text(entry).is_some_and(placeholder) {
+            return;
+        }
         if let Some(found) = self.value_problem(entry, ty, place, expected) {
             self.diagnostics.push(found);
         }

@@ -11,9 +11,12 @@ use super::Exit;
 use super::output::{Failure, color, print};
 use super::target::Target;
 
-pub(super) fn run(paths: &[Utf8PathBuf], output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(paths: &[Utf8PathBuf], output: &Output, notes: bool) -> Result<Exit, Failure> {
     let target = Target::find(paths)?;
-    let compilation = target.compile()?;
+    let mut compilation = target.compile()?;
+    if notes {
+        compilation.add_unasked();
+    }
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
     match print(&report(&compilation, &target, output)) {
         // The verdict stands, whether or not anybody reads on.

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod diff;
 mod explain;
+mod fmt;
 mod graph;
 mod output;
 mod reference;
@@ -77,6 +78,9 @@ enum Command {
         paths: Vec<Utf8PathBuf>,
         #[command(flatten)]
         output: Output,
+        /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
+        #[arg(long)]
+        notes: bool,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -89,6 +93,26 @@ enum Command {
         /// Print the graph's digest alone
         #[arg(long)]
         digest: bool,
+    },
+    /// Lay out plans: one layout for all, every literal and comment as it was written
+    ///
+    /// Without a path: every `loop.kdl` and `*.loop.kdl` of the repository. What git ignores, and hidden
+    /// directories, are left out. A file with syntax errors is reported and left as it is; a plan that is wrong
+    /// in any other way is laid out like any other.
+    #[command(after_help = fmt::EXIT_CODES)]
+    Fmt {
+        /// KDL files, directories that are searched for plans, or `-` for standard input
+        #[arg(value_name = "PATH")]
+        paths: Vec<Utf8PathBuf>,
+        /// Write nothing; list the files that would change
+        #[arg(long)]
+        check: bool,
+        /// Write nothing; show what would change
+        #[arg(long)]
+        diff: bool,
+        /// Lay out standard input and print it; the same as `-`
+        #[arg(long, conflicts_with = "paths")]
+        stdin: bool,
     },
     /// Show what a plan will do: gates, the waves of units, what they write, who checks them
     #[command(after_help = EXIT_CODES)]
@@ -168,8 +192,9 @@ pub(crate) fn main() -> Exit {
     };
     output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, output } => check::run(&paths, &output),
+        Command::Check { paths, output, notes } => check::run(&paths, &output, notes),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
+        Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
             diff::run(&old, &new, format, exit_code)

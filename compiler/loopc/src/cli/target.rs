@@ -14,7 +14,7 @@ use loopc::disk::{DiskSources, MAX_FILE, Overlay, PLAN_SUFFIX, PROJECT_FILE, Rep
 use super::output::Failure;
 
 /// What stands for standard input on the command line.
-const STANDARD_INPUT: &str = "-";
+pub(super) const STANDARD_INPUT: &str = "-";
 
 /// The path under which a plan from standard input is compiled: at the repository's root.
 pub(super) const STDIN_PATH: &str = "<stdin>";
@@ -129,23 +129,29 @@ fn groups(repository: &Repository, current: &Utf8Path, paths: &[Utf8PathBuf]) ->
     for plan in plans {
         groups.entry(repository.project_of(&plan)).or_default().push(plan);
     }
-    Ok(groups.into_iter().map(|(project, plans)| Group { project, plans }).collect())
+    // Without paths every plan there is was found.
+    let whole = paths.is_empty();
+    Ok(groups.into_iter().map(|(project, plans)| Group { project, plans, whole }).collect())
 }
 
 /// A file that was asked for and cannot be read is no finding about a plan.
 fn readable(disk: &DiskSources, path: &Utf8Path) -> Result<(), Failure> {
-    let why = match disk.read(path) {
-        Ok(_) => return Ok(()),
-        Err(ReadError::Missing) => "no such file or directory".to_owned(),
-        Err(ReadError::NotAFile) => "it is not a file".to_owned(),
-        Err(ReadError::Escapes) => "a symbolic link leads out of the repository".to_owned(),
-        Err(ReadError::TooLarge(limit)) => format!("it is larger than {} MiB", limit >> 20),
-        Err(ReadError::Denied(words)) => words,
-    };
-    Err(Failure::Told(format!("cannot read {path}: {why}")))
+    disk.read(path).map(drop).map_err(|why| unreadable(path, why))
 }
 
-fn read_stdin() -> Result<Vec<u8>, Failure> {
+/// What to tell about a file that cannot be read.
+pub(super) fn unreadable(path: &Utf8Path, why: ReadError) -> Failure {
+    let why = match why {
+        ReadError::Missing => "no such file or directory".to_owned(),
+        ReadError::NotAFile => "it is not a file".to_owned(),
+        ReadError::Escapes => "a symbolic link leads out of the repository".to_owned(),
+        ReadError::TooLarge(limit) => format!("it is larger than {} MiB", limit >> 20),
+        ReadError::Denied(words) => words,
+    };
+    Failure::Told(format!("cannot read {path}: {why}"))
+}
+
+pub(super) fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::Told(format!("cannot read standard input: {error}")))?;

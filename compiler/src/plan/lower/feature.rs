@@ -2,7 +2,7 @@
 //!
 //! Does not know whether their order makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::definitions::id_span;
 use super::gate::Stated;
@@ -35,7 +35,6 @@ impl Lowering<'_> {
         let mut strays: Vec<Node> = Vec::new();
         let mut first_gate: Option<Node> = None;
         let mut requirements = 0;
-        self.expansions_in(feature);
         for child in feature.children() {
             match child.name() {
                 "gate" => {
@@ -47,14 +46,15 @@ impl Lowering<'_> {
                         let clash = self.gates.declare(&id, Some(gate), span);
                         self.diagnostics.extend(clash);
                     }
-                    self.expansions_in(child);
-                    stated.body.into_iter().for_each(|body| self.expansions_in(body));
                     for unit in stated.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
                         self.outline_unit(&mut outline, gate, unit);
                     }
                 }
                 "unit" | "manual" => {
-                    strays.push(child);
+                    // Of what a template made, its `use` was reported.
+                    if self.map.expansion(child.span().file).is_none() {
+                        strays.push(child);
+                    }
                     // Without a declared gate this is the implied one; with one, the mistake is reported below.
                     self.outline_unit(&mut outline, GateIx(0), child);
                 }
@@ -96,6 +96,9 @@ impl Lowering<'_> {
         self.manuals.push(node.name() == "manual");
         match self.id(node) {
             Some((id, span)) => {
+                for (end, _) in id.match_indices('/') {
+                    self.expansions.entry(id[..end].to_owned()).or_default().push(unit);
+                }
                 let clash = self.units.declare(&id, Some(unit), span);
                 self.diagnostics.extend(clash);
             }
@@ -112,17 +115,6 @@ impl Lowering<'_> {
             Value::Bool(_) | Value::Null => return None,
         };
         (!unreadable(&id)).then_some((id, entry.value_span))
-    }
-
-    /// Notes the ids under which `use` would make units.
-    fn expansions_in(&mut self, node: Node) {
-        let document = &node.file.document;
-        for child in document.children(node.id).filter(|child| &*document.node(*child).name == "use") {
-            let named = |key: &str| key == "as";
-            let mut properties = document.properties(child);
-            let id = properties.find(|entry| entry.key.as_ref().is_some_and(|key| named(&key.name)));
-            self.expansions.extend(id.and_then(read::name).map(str::to_owned));
-        }
     }
 
     pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
@@ -165,10 +157,16 @@ impl Lowering<'_> {
             }
         }
         plan.feature = Some(feature);
-        let level = self.level(node.children());
+        let bodies = outline.gates.iter().flatten().filter_map(|gate| gate.body).map(Node::span);
+        let reach: Vec<Span> = std::iter::once(node.span()).chain(bodies).collect();
+        self.lints_in(node, Reach::Feature, Some(&reach));
+        let level = self.level(node.name(), node.children());
         let mut gate_levels = Vec::with_capacity(outline.gates.len());
         for gate in &outline.gates {
-            let level = gate.as_ref().map(|gate| self.level(gate.children())).unwrap_or_default();
+            for block in gate.iter().flat_map(Stated::blocks) {
+                self.lints_in(block, Reach::Gate, gate.as_ref().map(Stated::spans).as_deref());
+            }
+            let level = gate.as_ref().map(|gate| self.level("gate", gate.children())).unwrap_or_default();
             gate_levels.push(level);
         }
         plan.gates = outline.gates.iter().map(|gate| self.gate(gate.as_ref(), node)).collect();
@@ -176,6 +174,7 @@ impl Lowering<'_> {
         plan.units.reserve(outline.units.len());
         for (gate, node) in &outline.units {
             let levels = [project, &level, &gate_levels[gate.0 as usize]];
+            self.lints_in(*node, Reach::Own, Some(&[node.span()]));
             let unit = if node.name() == "manual" {
                 self.manual(*node, *gate)
             } else {
@@ -185,7 +184,18 @@ impl Lowering<'_> {
                     .or_insert_with(|| defaults_for(&levels, kind));
                 self.work(*node, *gate, defaults, &levels)
             };
+            self.lints_of_defaults(&levels, &unit);
             plan.units.push(unit);
+        }
+    }
+
+    /// A `lint` in `defaults` holds in each unit that the defaults are for.
+    fn lints_of_defaults(&mut self, levels: &[&Level], unit: &Unit) {
+        let of_this = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == unit.kind);
+        for (_, lints) in levels.iter().flat_map(|level| &level.lints).filter(|(kind, _)| of_this(kind)) {
+            for lint in &mut self.lints[lints.clone()] {
+                lint.within.get_or_insert_default().push(unit.span);
+            }
         }
     }
 
@@ -202,14 +212,24 @@ impl Lowering<'_> {
         })
     }
 
-    /// The units that a `needs` or `after` names.
+    /// The units that a `needs` or `after` names. The id of a use stands for all units that it made.
     fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
         for entry in node.arguments() {
             let Some(name) = read::name(entry) else { continue };
-            if let Some(unit) = self.unit(name, entry.value_span)
-                && !list.iter().any(|before| before.value == unit)
-            {
-                list.push(Spanned::new(unit, entry.value_span));
+            let made = self.expansions.get(name).cloned();
+            let meant = made.unwrap_or_else(|| self.unit(name, entry.value_span).into_iter().collect());
+            let mut before: BTreeSet<UnitIx> = BTreeSet::new();
+            if meant.len() > 1 {
+                before.extend(list.iter().map(|unit| unit.value));
+            }
+            for unit in meant {
+                let known = match before.is_empty() {
+                    true => list.iter().any(|one| one.value == unit),
+                    false => before.contains(&unit),
+                };
+                if !known {
+                    list.push(Spanned::new(unit, entry.value_span));
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::plan::model::*;
 use crate::plan::names::Lookup;
 use crate::plan::read::{self, Node};
 use crate::plan::values;
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 /// A gate as the plan names it, and what stands in its file.
 #[derive(Clone)]
@@ -26,6 +26,15 @@ pub(super) struct Stated<'f> {
 impl<'f> Stated<'f> {
     pub(super) fn children(&self) -> impl Iterator<Item = Node<'f>> + use<'f> {
         self.node.children().chain(self.body.into_iter().flat_map(Node::children))
+    }
+
+    /// The block in the plan, and the one in the gate's file.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Node<'f>> + use<'f> {
+        std::iter::once(self.node).chain(self.body)
+    }
+
+    pub(super) fn spans(&self) -> Vec<Span> {
+        self.blocks().map(Node::span).collect()
     }
 
     /// The first text of a property, of the plan's gate before that of the file's.

@@ -190,7 +190,8 @@ impl Lowering<'_> {
     }
 
     /// The `rules` and `defaults` of a project, feature or gate.
-    pub(super) fn level<'f>(&mut self, nodes: impl Iterator<Item = Node<'f>>) -> Level {
+    /// `of` is what the block is of: its node's name.
+    pub(super) fn level<'f>(&mut self, of: &str, nodes: impl Iterator<Item = Node<'f>>) -> Level {
         let mut level = Level::default();
         let mut places: BTreeMap<Option<String>, Span> = BTreeMap::new();
         for child in nodes {
@@ -199,6 +200,18 @@ impl Lowering<'_> {
                 "defaults" => {
                     let settings = self.settings(child);
                     let kind = child.property("kind").and_then(read::name).map(str::to_owned);
+                    let reach = match (of, kind.is_some()) {
+                        ("gate", true) => Reach::GateKind,
+                        ("gate", false) => Reach::GateDefaults,
+                        ("feature", true) => Reach::FeatureKind,
+                        ("feature", false) => Reach::FeatureDefaults,
+                        (_, true) => Reach::ProjectKind,
+                        (_, false) => Reach::ProjectDefaults,
+                    };
+                    let lints = self.lints_in(child, reach, Some(&[child.span()]));
+                    if !lints.is_empty() {
+                        level.lints.push((kind.clone(), lints));
+                    }
                     match places.get(&kind) {
                         None => {
                             places.insert(kind.clone(), child.head());
