@@ -14,6 +14,7 @@ pub mod picture;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod walk;
 
 pub use build::build;
 pub use encode::{DecodeError, decode, encode};

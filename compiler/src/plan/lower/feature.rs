@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::definitions::id_span;
 use super::gate::Stated;
 use super::paths::Negation;
-use super::settings::{Settings, defaults_for, join_rules};
+use super::settings::{Settings, Skipped, defaults_for, join_rules};
 use super::{Level, Lowering, kind_or_default, unreadable};
 use crate::diagnostic::Diagnostic;
 use crate::plan::import::Loaded;
@@ -148,6 +148,12 @@ impl Lowering<'_> {
                 "label" => feature.labels.extend(labels(child)),
                 "source" => feature.sources.extend(child.text().map(str::to_owned)),
                 "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
+                "shared" => plan.shared.extend(self.patterns(child, Negation::Refused)),
+                "derived" => {
+                    let derived = self.derived(child);
+                    plan.derived.extend(derived);
+                }
+                "discard" => plan.discard.extend(self.patterns(child, Negation::Refused)),
                 "budget" => feature.budget = self.budget(child),
                 "requirement" => {
                     let requirement = self.requirement(child);
@@ -187,6 +193,22 @@ impl Lowering<'_> {
             self.lints_of_defaults(&levels, &unit);
             plan.units.push(unit);
         }
+    }
+
+    fn derived(&mut self, node: Node) -> Option<Derived> {
+        let paths = self.patterns(node, Negation::Refused);
+        let command = self.check(node).map(|(check, _)| check.command);
+        if command.is_none()
+            && node.child("run").is_none()
+            && node.child("shell").is_none()
+            && !node.is_broken()
+        {
+            let found = Diagnostic::new("missing-argument", node.head(), "`derived` lacks a command")
+                .at("`run` or `shell` is missing in its block")
+                .help("say how the files are made anew: `derived \"Cargo.lock\" { run cargo update --workspace --offline; }`");
+            self.report(found);
+        }
+        Some(Derived { paths, command: command?, span: node.head() })
     }
 
     /// A `lint` in `defaults` holds in each unit that the defaults are for.
@@ -278,6 +300,7 @@ impl Lowering<'_> {
             covers: Vec::new(),
             accept: Vec::new(),
             verify: Vec::new(),
+            review: Vec::new(),
             skip: Vec::new(),
             constraints: Vec::new(),
             steps: Vec::new(),
@@ -324,7 +347,7 @@ impl Lowering<'_> {
         for child in node.children() {
             match child.name() {
                 "ref" => unit.refs.extend(self.references(child)),
-                "step" => unit.steps.extend(child.text().map(str::to_owned)),
+                "step" => unit.steps.extend(super::settings::spanned(child)),
                 "label" => unit.labels.extend(labels(child)),
                 _ => {}
             }
@@ -338,7 +361,7 @@ impl Lowering<'_> {
     fn work(&mut self, node: Node, gate: GateIx, defaults: &Settings, levels: &[&Level]) -> Unit {
         let kind = kind_or_default(node.property("kind").and_then(read::name));
         let mut unit = self.unit_base(node, gate, Role::Work, kind);
-        let mut skipped = Vec::new();
+        let mut skipped = Skipped::default();
         for child in node.children() {
             match child.name() {
                 "writes" => {
@@ -348,8 +371,12 @@ impl Lowering<'_> {
                 "creates" => unit.creates.extend(self.patterns(child, Negation::Refused)),
                 "skip" => {
                     if let Some(skip) = self.skip(child) {
-                        if let Lookup::Found(verifier) = self.verifier_names.lookup(&skip.verifier.value) {
-                            skipped.push(verifier);
+                        let name = &skip.verifier.value;
+                        if let Lookup::Found(verifier) = self.verifier_names.lookup(name) {
+                            skipped.verifiers.push(verifier);
+                        }
+                        if let Lookup::Found(reviewer) = self.reviewer_names.lookup(name) {
+                            skipped.reviewers.push(reviewer);
                         }
                         unit.skip.push(skip);
                     }
@@ -362,7 +389,10 @@ impl Lowering<'_> {
         if !unit.broken && unit.goal.is_none() && !asks && node.child("goal").is_none() {
             self.nothing_asked(node, &unit, "`goal`");
         }
-        let settings = own.over(defaults, &skipped);
+        let mut settings = own.over(defaults, &skipped);
+        if let Some(verify) = &mut settings.verify {
+            self.add_needed(verify, &skipped.verifiers);
+        }
         for verification in settings.verify.iter().flatten() {
             self.require_parameters(verification);
         }
@@ -375,6 +405,7 @@ impl Lowering<'_> {
         unit.rules = join_rules(levels, settings.rules.unwrap_or_default());
         unit.accept = settings.accept.unwrap_or_default();
         unit.verify = settings.verify.unwrap_or_default();
+        unit.review = settings.review.unwrap_or_default();
         unit.constraints = settings.constraints.unwrap_or_default();
         unit.steps = settings.steps.unwrap_or_default();
         unit.prompt = settings.prompt.unwrap_or_default();

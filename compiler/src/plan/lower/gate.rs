@@ -5,6 +5,7 @@
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::feature::{IMPLIED_GATE, labels};
+use super::settings::asked_for_by;
 use super::{Lowering, unreadable};
 use crate::diagnostic::Diagnostic;
 use crate::plan::import::Loaded;
@@ -125,6 +126,7 @@ impl Lowering<'_> {
                 needs: Vec::new(),
                 needs_stated: false,
                 verify: Vec::new(),
+                review: Vec::new(),
                 accept: Vec::new(),
                 budget: Budget::default(),
                 approve: Approve::Auto(Bounds::default()),
@@ -145,6 +147,7 @@ impl Lowering<'_> {
             needs: Vec::new(),
             needs_stated: false,
             verify: Vec::new(),
+            review: Vec::new(),
             accept: Vec::new(),
             budget: Budget::default(),
             approve: Approve::Human,
@@ -173,7 +176,16 @@ impl Lowering<'_> {
             }
         }
         gate.verify = self.verifications(stated.children().filter(|child| child.name() == "verify"));
+        self.add_needed(&mut gate.verify, &[]);
         gate.verify.sort_by_key(|verification| verification.verifier);
+        gate.review = self.reviews(stated.children().filter(|child| child.name() == "review"));
+        for criterion in &gate.accept {
+            for by in &criterion.by {
+                if let By::Reviewer(reviewer) = *by {
+                    asked_for_by(&mut gate.review, reviewer, criterion.span);
+                }
+            }
+        }
         for verification in &gate.verify {
             self.require_parameters(verification);
         }
