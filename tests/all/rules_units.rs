@@ -74,23 +74,23 @@ fn estimates_labels_and_milestones_are_shown() {
         label export
         gate works milestone="Q3" {
             label backend
-            unit one estimate="2h" { goal "Make one."; creates "one.txt"; label fast; }
-            unit two estimate="30m" { goal "Make two."; creates "two.txt"; }
+            unit one estimate="40s" { goal "Make one."; creates "one.txt"; label fast; }
+            unit two estimate="20s" { goal "Make two."; creates "two.txt"; }
             approve by=auto
         }
     "#;
     let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt"), ("two", "exit 1")]);
     let status = repo.run_loop(&["status", "--json"]).expect(0).json();
     assert_eq!(status["labels"], serde_json::json!(["export"]));
-    assert_eq!(status["units"][0]["estimate_ms"], 7_200_000);
+    assert_eq!(status["units"][0]["estimate_ms"], 40_000);
     assert_eq!(status["units"][0]["labels"], serde_json::json!(["fast"]));
     assert_eq!(status["gates"][0]["milestone"], "Q3");
     assert_eq!(status["gates"][0]["labels"], serde_json::json!(["backend"]));
     let told = repo.run_loop(&["status"]).expect(0).all();
-    assert!(told.contains("still to do: about 2h30m of 2 units"), "{told}");
+    assert!(told.contains("still to do: about 1m of 2 units"), "{told}");
     repo.exec(&[]).expect(4);
     let told = repo.run_loop(&["status"]).expect(0).all();
-    assert!(told.contains("still to do: about 30m of 1 unit"), "{told}");
+    assert!(told.contains("still to do: about 20s of 1 unit"), "{told}");
     assert!(told.contains("gate works (Q3): "), "{told}");
 }
 
