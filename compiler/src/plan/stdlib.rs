@@ -5,7 +5,16 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The name that an import writes, and the text. Sorted by name; a test holds it against `stdlib/`.
-pub const FILES: &[(&str, &str)] = &[("std/rust", include_str!("../../../stdlib/rust.kdl"))];
+pub const FILES: &[(&str, &str)] = &[
+    ("std/agents", include_str!("../../../stdlib/agents.kdl")),
+    ("std/close", include_str!("../../../stdlib/close.kdl")),
+    ("std/docs", include_str!("../../../stdlib/docs.kdl")),
+    ("std/go", include_str!("../../../stdlib/go.kdl")),
+    ("std/node", include_str!("../../../stdlib/node.kdl")),
+    ("std/python", include_str!("../../../stdlib/python.kdl")),
+    ("std/rust", include_str!("../../../stdlib/rust.kdl")),
+    ("std/web", include_str!("../../../stdlib/web.kdl")),
+];
 
 /// The text of the file that is imported under this name.
 pub fn text(name: &str) -> Option<&'static str> {
@@ -61,7 +70,9 @@ mod tests {
             let (lowered, map) = plan(text);
             let told = crate::diagnostic::render::short(&lowered.diagnostics, &map);
             assert!(lowered.diagnostics.is_empty(), "{name}: {told}");
-            assert!(!text.contains("\"./") && !text.contains("\"../"), "{name} stands in no directory");
+            for relative in ["import \"./", "import \"../", "file=\"./", "file=\"../"] {
+                assert!(!text.contains(relative), "{name} stands in no directory");
+            }
         }
     }
 
@@ -96,6 +107,6 @@ mod tests {
         assert_eq!(name.message, "`<std/rust>` defines no `frmt`");
         assert_eq!(name.fixes[0].edits[0].text, "fmt");
         let far = told("import \"std/rust\" everything");
-        assert_eq!(far.help, ["it defines `clippy`, `fmt`, `test`"]);
+        assert_eq!(far.help, ["it defines `check`, `clippy`, `deny`, `doc`, `fmt`, `nextest`, `test`"]);
     }
 }
