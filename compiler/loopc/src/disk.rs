@@ -18,11 +18,7 @@ use loop_compiler::source::{Date, Ignored, PathKind, ReadError, Sources};
 
 use listing::Listing;
 
-/// The project's own file.
-pub const PROJECT_FILE: &str = "loop.kdl";
-
-/// What the name of a plan ends in.
-pub const PLAN_SUFFIX: &str = ".loop.kdl";
+pub use loop_compiler::plan::values::{PLAN_SUFFIX, PROJECT_FILE};
 
 /// Bytes; a larger file is not read. A plan of 10,000 units has about 4 MiB.
 pub const MAX_FILE: u64 = 16 << 20;

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("ambiguous-heading", "docs/tone.md", include_bytes!("pages/ambiguous-heading/files/docs/tone.md")),
     ("empty-glob", "docs/tone.md", include_bytes!("pages/empty-glob/files/docs/tone.md")),
     ("forwarded-arguments", "package.json", include_bytes!("pages/forwarded-arguments/files/package.json")),
+    ("gate-file", "speed.loop.kdl", include_bytes!("pages/gate-file/files/speed.loop.kdl")),
     ("ignored-path", ".gitignore", include_bytes!("pages/ignored-path/files/.gitignore")),
     ("import-cycle", "checks.loop.kdl", include_bytes!("pages/import-cycle/files/checks.loop.kdl")),
     ("import-cycle", "more.loop.kdl", include_bytes!("pages/import-cycle/files/more.loop.kdl")),

@@ -140,6 +140,8 @@ rules! {
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
     "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
     "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
+    "L0115" "gate-file" Error false "the file that a gate names does not hold that gate alone"
+    "L0116" "draft-with-units" Error false "a gate that is a draft, or stands in a file of its own, has units in the plan"
     "L0118" "contradictory-settings" Error false "one setting of a node leaves another without effect"
     "L0119" "unsupported-by-agent" Error false "the agent's program has no such setting"
 

@@ -7,6 +7,19 @@ use camino::Utf8Path;
 use crate::source::Date;
 use crate::syntax::Value;
 
+/// How the name of a plan ends, and that of a file that a plan is made of.
+pub const PLAN_SUFFIX: &str = ".loop.kdl";
+/// The name of the project's file.
+pub const PROJECT_FILE: &str = "loop.kdl";
+
+/// May a unit of this kind write the path, or what a pattern of this text names? Plan files are for units of kind
+/// `plan`, and the project's file is for nobody.
+pub fn may_write_plan_file(path: &str, kind: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_plan = name.ends_with(PLAN_SUFFIX);
+    name != PROJECT_FILE && (!is_plan || kind == super::schema::PLAN_KIND)
+}
+
 /// Longest id, in bytes (ids are ASCII).
 pub const MAX_ID: usize = 64;
 

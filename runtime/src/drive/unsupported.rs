@@ -168,3 +168,18 @@ fn refused(place: Span, row: &Row) -> Diagnostic {
     let message = format!("{} is sound, but a run does not act on it yet", row.what);
     Diagnostic::new("not-yet", place, message).at("not yet").help(format!("meanwhile: {}", row.meanwhile))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People read the list at the end of the language's text, which is this table's.
+    #[test]
+    fn the_specification_lists_every_row() {
+        let text = include_str!("../../../spec/language.md");
+        let section = text.split("## 12. Not yet").nth(1).expect("the section is there");
+        let listed: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+        let rows: Vec<&str> = ROWS.iter().map(|row| row.what).collect();
+        assert_eq!(listed, rows);
+    }
+}

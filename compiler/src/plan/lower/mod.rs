@@ -7,6 +7,7 @@ mod criteria;
 mod declared;
 mod definitions;
 mod feature;
+mod gate;
 mod lint;
 mod paths;
 mod project;
@@ -137,7 +138,7 @@ pub(super) fn lower(
         unused_parameters: expanded.unused,
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
-    let outline = feature.map(|feature| lowering.outline(feature));
+    let outline = feature.map(|feature| lowering.outline(feature, loaded));
     let project = file(loaded.project).and_then(|file| top(file, "project"));
     let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
     for (_, place, _) in loaded.visible.verifiers.iter() {
@@ -154,6 +155,7 @@ pub(super) fn lower(
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
+    files.extend(loaded.gates.values().map(|gate| gate.path.clone()));
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
     (plan, lowering.diagnostics)

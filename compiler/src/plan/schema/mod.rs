@@ -109,6 +109,8 @@ pub enum Type {
 
 pub const MANUAL_KIND: &str = "manual";
 pub const DEFAULT_KIND: &str = "code";
+/// The kind of a unit that may write plan files.
+pub const PLAN_KIND: &str = "plan";
 
 impl NodeSpec {
     /// The child of this name.

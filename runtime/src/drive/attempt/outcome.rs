@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use loop_compiler::glob::Pattern;
 use loop_compiler::graph::Node;
+use loop_compiler::plan::values::may_write_plan_file;
 
 use super::super::allow::writes_line;
 use super::super::check::{Report, Subject};
@@ -89,7 +90,9 @@ impl Unit<'_> {
     fn is_protected(&self, path: &str) -> bool {
         let ground = self.run.ground.borrow();
         let protect = &ground.graph.protect;
-        protect.iter().filter_map(|text| Pattern::parse(text).ok()).any(|pattern| pattern.matches(path))
+        let kind = &self.node.policy.work_kind;
+        let mut patterns = protect.iter().filter_map(|text| Pattern::parse(text).ok());
+        !may_write_plan_file(path, kind) || patterns.any(|pattern| pattern.matches(path))
     }
 
     /// New links end inside the unit's own scope; one that does not would let a later write through it escape.
