@@ -3,7 +3,7 @@
 //! Does not know how a run goes. A row of the table goes away when the executor learns what it names.
 
 use loop_compiler::diagnostic::Diagnostic;
-use loop_compiler::plan::{Agent, Isolation, Network, Plan, Review, Role, SandboxMode, Unit, Verifier, Via};
+use loop_compiler::plan::{Agent, Isolation, Network, Plan, Review, Role, SandboxMode, Verifier, Via};
 use loop_compiler::source::Span;
 
 /// One thing that a plan can say and that a run does not do.
@@ -36,26 +36,6 @@ const ROWS: &[Row] = &[
         what: "`derived`",
         meanwhile: "let one unit write the file, and put the others in order with `after`",
         places: |plan| plan.derived.iter().map(|derived| derived.span).collect(),
-    },
-    Row {
-        what: "`discard`",
-        meanwhile: "let git ignore the files, or list them in `writes`",
-        places: |plan| plan.discard.iter().map(|pattern| pattern.span).collect(),
-    },
-    Row {
-        what: "`from=patch`",
-        meanwhile: "leave it out; each attempt begins with the start tree and is told why the last one failed",
-        places: |plan| retries(plan, |unit| unit.retry.from_patch),
-    },
-    Row {
-        what: "`backoff=`",
-        meanwhile: "leave it out; the next attempt follows at once",
-        places: |plan| retries(plan, |unit| unit.retry.backoff_ms.is_some()),
-    },
-    Row {
-        what: "`on` of `retry`",
-        meanwhile: "leave it out; each class of failure has its own answer",
-        places: |plan| retries(plan, |unit| !unit.retry.on.is_empty()),
     },
     Row {
         what: "`isolation=observe`",
@@ -92,11 +72,6 @@ const ROWS: &[Row] = &[
         places: |plan| agents(plan, Via::Gemini),
     },
     Row {
-        what: "`sandbox mode=required`",
-        meanwhile: "leave it out; a run says how far it confines what it starts",
-        places: |plan| sandboxes(plan, |mode, _, _| mode == Some(SandboxMode::Required)),
-    },
-    Row {
         what: "`sandbox mode=off`",
         meanwhile: "leave it out; agents and verifiers are confined as far as the machine allows",
         places: |plan| sandboxes(plan, |mode, _, _| mode == Some(SandboxMode::Off)),
@@ -123,10 +98,6 @@ const ROWS: &[Row] = &[
 fn reviews(plan: &Plan) -> impl Iterator<Item = &Review> {
     let of_units = plan.units.iter().flat_map(|unit| &unit.review);
     of_units.chain(plan.gates.iter().flat_map(|gate| &gate.review))
-}
-
-fn retries(plan: &Plan, wanted: fn(&Unit) -> bool) -> Vec<Span> {
-    plan.units.iter().filter(|unit| wanted(unit)).filter_map(|unit| unit.retry.span).collect()
 }
 
 /// Those that a unit or a gate uses.
