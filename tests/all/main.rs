@@ -10,6 +10,7 @@ mod crash_kinds;
 mod damage;
 mod demo;
 mod fmt;
+mod fuzz;
 mod gates;
 mod init;
 mod model_server;

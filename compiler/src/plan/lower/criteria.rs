@@ -92,6 +92,17 @@ impl Lowering<'_> {
             }
             (None, Lookup::Unusable) => None,
             (None, Lookup::Unknown) if self.is_lost(name) => None,
+            (None, Lookup::Unknown) if self.expansions.contains_key(name) => {
+                let found = Diagnostic::new(
+                    "unknown-verifier",
+                    span,
+                    format!("`{name}` is all that a `use` made, and only one thing can judge"),
+                )
+                .at("neither a verifier nor a manual")
+                .help(format!("name one of its manuals: `\"{name}/...\"`"));
+                self.report(found);
+                None
+            }
             (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
         }
     }

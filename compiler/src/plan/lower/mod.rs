@@ -25,12 +25,16 @@ use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
 use super::template::Expanded;
-use crate::diagnostic::Diagnostic;
+use super::values;
+use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
 pub(super) use paths::escaped;
 use settings::Settings;
+
+/// How many names of a template are looked at for a near one.
+const MOST_LOCAL: usize = 1_000;
 
 /// What is known while the nodes are read.
 pub(super) struct Lowering<'a> {
@@ -144,7 +148,7 @@ pub(super) fn lower(
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
-    plan.declared = lowering.declared(loaded, &plan.agents);
+    plan.declared = lowering.declared(loaded, &plan.agents, expanded.used);
     plan.verifiers = lowering.verifiers;
     plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;
@@ -198,8 +202,25 @@ impl Lowering<'_> {
             .help("a unit comes after every earlier gate by itself; name the unit whose output it needs"),
             None => self.units.unknown("unknown-unit", name, span),
         };
+        let found = self.suggest_local(found, name, span);
         self.report(found);
         None
+    }
+
+    /// In a template, a near name is looked for among its own ones first.
+    fn suggest_local(&self, found: Diagnostic, name: &str, span: Span) -> Diagnostic {
+        let Some(expansion) = self.map.expansion(span.file) else { return found };
+        let prefix = format!("{}/", expansion.id);
+        let local = self.units.under(&prefix).take(MOST_LOCAL).map(|id| &id[prefix.len()..]);
+        let Some(near) = did_you_mean(name, local) else { return found };
+        let near = near.to_owned();
+        let clean = Diagnostic { labels: Vec::new(), help: Vec::new(), fixes: Vec::new(), ..found };
+        clean.help(format!("a unit with a similar name stands in the template: `{near}`")).replace(
+            span,
+            values::spell(&near),
+            format!("replace with `{near}`"),
+            Applicability::Unsafe,
+        )
     }
 
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
