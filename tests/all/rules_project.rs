@@ -55,7 +55,7 @@ fn a_verifier_runs_in_its_directory() {
         repo.exec(&[]).expect(0);
     });
     // One that a unit was to make and did not: the work's failure, with its reason.
-    let later = r#"verifier later cwd="made" { run "true"; }"#;
+    let later = r#"verifier later cwd="made" { run test -d "."; }"#;
     let body = r#"unit one { goal "Make it."; creates "out.txt"; writes "made/**"; verify later; }"#;
     let repo = Repo::with_project("off", &project(later), body, &[("one", MADE)]);
     let run = repo.exec(&[]).expect(4);
@@ -200,11 +200,11 @@ fn what_a_run_does_not_do_yet_is_refused_by_name_before_anything_is_paid() {
         ("", r#"shared "src/a.txt""#, "", "`shared`"),
         ("", r#"derived "x.lock" { run make; }"#, "", "`derived`"),
         (reviewer, "", "review prose", "`review`"),
-        (r#"sandbox agent network=deny"#, "", "", "`network=` of `sandbox`"),
+        (r#"sandbox agent network=hosts { hosts "example.com"; }"#, "", "", "`network=hosts`"),
         (r#"sandbox verifier mode=off"#, "", "", "`sandbox mode=off`"),
-        (r#"sandbox agent { read "/opt"; }"#, "", "", "`read` and `write` of `sandbox`"),
-        (r#"verifier v isolation=observe { run "true"; }"#, "", "verify v", "`isolation=observe`"),
-        (r#"verifier v { run "true"; known-failure "a" reason="b"; }"#, "", "verify v", "`known-failure`"),
+        (r#"sandbox verifier { read "/opt"; }"#, "", "", "`read` and `write` of `sandbox verifier`"),
+        (r#"verifier v isolation=observe { run test -s "out.txt"; }"#, "", "verify v", "`isolation=observe`"),
+        (r#"verifier v { run test -s "out.txt"; known-failure "a" reason="b"; }"#, "", "verify v", "`known-failure`"),
     ];
     for (of_project, of_feature, of_unit, words) in cases {
         let body = format!(
@@ -243,4 +243,54 @@ fn a_sandbox_that_is_required_is_there_or_nothing_runs() {
         let repo = Repo::with_project("bwrap", &required, ONE, &[("one", "echo made > out.txt\n")]);
         repo.exec(&[]).expect(0);
     }
+}
+
+#[test]
+fn a_sandbox_opens_and_closes_what_the_plan_says() {
+    if loop_tests::lane(loop_tests::Lane::Bubblewrap, "rules_project::a_sandbox_opens_and_closes").is_none() {
+        return;
+    }
+    let body = r#"unit one { goal "Make it."; creates "out.txt"; verify net; }"#;
+    // The number of interfaces tells a network of one's own from the host's.
+    let interfaces = "tail -n +3 /proc/net/dev | wc -l";
+    let script = |opened: &str| {
+        format!(
+            "cat {opened}/note > out.txt\n{interfaces} >> out.txt\necho x > {opened}/kept && echo written >> out.txt\n"
+        )
+    };
+    let opened = tempfile::tempdir_in("/var/tmp").expect("a directory outside");
+    std::fs::write(opened.path().join("note"), "a note\n").expect("a file in it");
+    let path = opened.path().to_str().expect("UTF-8");
+    let run = |sandbox: &str, code: i32| {
+        let more =
+            format!("{sandbox}\n verifier net {{ shell \"test $({interfaces}) -eq 1 -a -s out.txt\"; }}");
+        let script = script(path);
+        let repo = Repo::with_project("bwrap", &project(&more), body, &[("one", &script)]);
+        repo.exec(&[]).expect(code);
+        repo.landed_file("out.txt")
+    };
+    let read = run(&format!(r#"sandbox agent network=deny {{ read "{path}"; }}"#), 0);
+    assert_eq!(
+        read.as_deref(),
+        Some("a note\n1\n"),
+        "it can be read and not written, and there is no network"
+    );
+    assert!(!opened.path().join("kept").exists());
+    let written = run(&format!(r#"sandbox agent network=deny {{ write "{path}"; }}"#), 0);
+    assert_eq!(written.as_deref(), Some("a note\n1\nwritten\n"));
+    let closed = run("sandbox agent network=deny", 0);
+    assert_eq!(closed.as_deref(), Some("1\n"), "nothing is open that is not named");
+}
+
+#[test]
+fn a_sandbox_does_not_open_the_repository() {
+    let repo = Repo::with_project("off", &project(""), ONE, &[("one", MADE)]);
+    let outside = repo.outside().to_str().expect("UTF-8").to_owned();
+    for path in [outside.clone(), format!("{outside}/repo"), format!("{outside}/repo/.git/objects")] {
+        let text = project(&format!(r#"sandbox agent {{ write "{path}"; }}"#));
+        repo.write("loop.kdl", text);
+        let run = repo.exec(&[]).expect(2);
+        assert!(run.all().contains("which would open"), "{path}: {}", run.all());
+    }
+    assert_eq!(repo.count("agent"), 0);
 }

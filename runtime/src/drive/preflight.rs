@@ -166,6 +166,10 @@ fn references_exist(ground: &Ground) -> Result<(), DriveError> {
 /// The programs of agents and verifiers that the selected nodes use can be found.
 pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> Result<(), DriveError> {
     sandboxes(&ground.graph, places)?;
+    let opened = &ground.graph.agent_sandbox;
+    for path in opened.read.iter().chain(&opened.write) {
+        places.opened(path, &ground.repository)?;
+    }
     let path = places.path();
     let root = ground.repository.root().to_owned();
     let nodes = || ground.graph.nodes.iter().filter(|node| selected[node.index as usize]);

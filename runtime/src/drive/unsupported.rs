@@ -3,7 +3,9 @@
 //! Does not know how a run goes. A row of the table goes away when the executor learns what it names.
 
 use loop_compiler::diagnostic::Diagnostic;
-use loop_compiler::plan::{Agent, Isolation, Network, Plan, Review, Role, SandboxMode, Verifier, Via};
+use loop_compiler::plan::{
+    Agent, Isolation, Network, Plan, Review, Role, Sandbox, SandboxMode, Verifier, Via,
+};
 use loop_compiler::source::Span;
 
 /// One thing that a plan can say and that a run does not do.
@@ -74,24 +76,20 @@ const ROWS: &[Row] = &[
     Row {
         what: "`sandbox mode=off`",
         meanwhile: "leave it out; agents and verifiers are confined as far as the machine allows",
-        places: |plan| sandboxes(plan, |mode, _, _| mode == Some(SandboxMode::Off)),
+        places: |plan| sandboxes(plan, |sandbox| sandbox.mode == Some(SandboxMode::Off)),
     },
     Row {
-        what: "`network=` of `sandbox`, other than what holds anyhow",
-        meanwhile: "leave it out; agents reach every host and verifiers none",
-        places: |plan| {
-            let agent = plan.sandbox.agent.iter().map(|sandbox| (sandbox, Network::Allow));
-            let verifier = plan.sandbox.verifier.iter().map(|sandbox| (sandbox, Network::Deny));
-            let all = agent.chain(verifier);
-            let other =
-                all.filter(|(sandbox, usual)| sandbox.network.is_some_and(|network| network != *usual));
-            other.map(|(sandbox, _)| sandbox.span).collect()
-        },
+        what: "`network=hosts`",
+        meanwhile: "write `network=deny`, or leave it out",
+        places: |plan| sandboxes(plan, |sandbox| sandbox.network == Some(Network::Hosts)),
     },
     Row {
-        what: "`read` and `write` of `sandbox`",
+        what: "`read` and `write` of `sandbox verifier`",
         meanwhile: "let `prepare` bring what is needed into the worktree",
-        places: |plan| sandboxes(plan, |_, read, write| read + write > 0),
+        places: |plan| {
+            let opens = |sandbox: &&Sandbox| !sandbox.read.is_empty() || !sandbox.write.is_empty();
+            plan.sandbox.verifier.iter().filter(opens).map(|sandbox| sandbox.span).collect()
+        },
     },
 ];
 
@@ -117,10 +115,9 @@ fn agents(plan: &Plan, via: Via) -> Vec<Span> {
     used.filter(|agent: &&Agent| agent.via == via).map(|agent| agent.id.span).collect()
 }
 
-fn sandboxes(plan: &Plan, wanted: fn(Option<SandboxMode>, usize, usize) -> bool) -> Vec<Span> {
+fn sandboxes(plan: &Plan, wanted: fn(&Sandbox) -> bool) -> Vec<Span> {
     let all = plan.sandbox.agent.iter().chain(&plan.sandbox.verifier);
-    let wanted = all.filter(|sandbox| wanted(sandbox.mode, sandbox.read.len(), sandbox.write.len()));
-    wanted.map(|sandbox| sandbox.span).collect()
+    all.filter(|sandbox| wanted(sandbox)).map(|sandbox| sandbox.span).collect()
 }
 
 /// Everything in the plan that a run would not act on, by place; each place once.

@@ -203,6 +203,8 @@ impl Unit<'_> {
         };
         let ground = run.ground.borrow();
         let profile = run.places.agent_profile(place, &ground.repository)?;
+        let sandbox = &ground.graph.agent_sandbox;
+        let profile = run.places.as_the_plan_says(profile, sandbox, &ground.repository)?;
         let mut profile = run.places.with_program(profile, &invocation.argv);
         if self.agent.via == Via::Claude
             && let Some(program) = invocation
