@@ -28,7 +28,7 @@ fn a_verifier_runs_behind_what_it_needs_and_not_without_its_passing() {
     // By name `a` would run first.
     let verifiers = |z: &str| {
         format!(
-            r##"verifier a {{ needs z; shell #"echo a >> "$COUNTS/order""#; env COUNTS; }}
+            r##"verifier a {{ needs z; shell #"echo a >> "$COUNTS/order"; test -s out.txt"#; env COUNTS; }}
     verifier z {{ shell #"echo z >> "$COUNTS/order"; {z}"#; env COUNTS; }}"##
         )
     };
@@ -36,11 +36,11 @@ fn a_verifier_runs_behind_what_it_needs_and_not_without_its_passing() {
     let order = |repo: &Repo| {
         std::fs::read_to_string(repo.outside().join("counts/order")).expect("the verifiers wrote it")
     };
-    let good = Repo::with_project("off", &project(&verifiers("exit 0")), body, &[("one", MADE)]);
+    let good = Repo::with_project("off", &project(&verifiers("test -s out.txt")), body, &[("one", MADE)]);
     good.exec(&[]).expect(0);
     assert!(order(&good).starts_with("z\na\n"), "{}", order(&good));
 
-    let bad = Repo::with_project("off", &project(&verifiers("exit 1")), body, &[("one", MADE)]);
+    let bad = Repo::with_project("off", &project(&verifiers("test ! -e out.txt")), body, &[("one", MADE)]);
     let run = bad.exec(&[]).expect(4);
     assert_eq!(order(&bad), "z\n", "`a` must not run");
     assert!(run.all().contains("did not run: `z`, which it needs, did not pass"), "{}", run.all());
@@ -204,7 +204,12 @@ fn what_a_run_does_not_do_yet_is_refused_by_name_before_anything_is_paid() {
         (r#"sandbox verifier mode=off"#, "", "", "`sandbox mode=off`"),
         (r#"sandbox verifier { read "/opt"; }"#, "", "", "`read` and `write` of `sandbox verifier`"),
         (r#"verifier v isolation=observe { run test -s "out.txt"; }"#, "", "verify v", "`isolation=observe`"),
-        (r#"verifier v { run test -s "out.txt"; known-failure "a" reason="b"; }"#, "", "verify v", "`known-failure`"),
+        (
+            r#"verifier v { run test -s "out.txt"; known-failure "a" reason="b"; }"#,
+            "",
+            "verify v",
+            "`known-failure`",
+        ),
     ];
     for (of_project, of_feature, of_unit, words) in cases {
         let body = format!(
