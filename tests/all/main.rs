@@ -34,6 +34,7 @@ mod rules_user;
 mod rules_verifier;
 mod rules_word;
 mod spec;
+mod stdlib;
 mod tidy;
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
+use crate::plan::stdlib::is_path as is_stdlib;
 use crate::plan::{Blocks, By, Criterion, Isolation, ReviewPolicy, Role, Tier, Unit, VerifierIx};
 use crate::source::Span;
 
@@ -101,7 +102,9 @@ fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for verifier in used.into_iter().map(|verifier| &plan.verifiers[verifier.0 as usize]) {
         let Some(inputs) = verifier.inputs.first() else { continue };
         let held = verifier.isolation.as_ref().map(|isolation| isolation.value);
-        if matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
+        // Nobody who imports a verifier can edit it.
+        let imported = is_stdlib(&context.map.file(inputs.span.file).path);
+        if imported || matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
             continue;
         }
         let id = &verifier.id.value;
