@@ -260,7 +260,7 @@ fn a_sandbox_opens_and_closes_what_the_plan_says() {
     let interfaces = "tail -n +3 /proc/net/dev | wc -l";
     let script = |opened: &str| {
         format!(
-            "cat {opened}/note > out.txt\n{interfaces} >> out.txt\necho x > {opened}/kept && echo written >> out.txt\n"
+            "cat {opened}/note > out.txt\n{interfaces} >> out.txt\necho x > {opened}/kept && echo written >> out.txt; true\n"
         )
     };
     let opened = tempfile::tempdir_in("/var/tmp").expect("a directory outside");
