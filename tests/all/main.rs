@@ -29,6 +29,7 @@ mod rules_input;
 mod rules_limits;
 mod rules_options;
 mod rules_processes;
+mod rules_project;
 mod rules_scope;
 mod rules_units;
 mod rules_user;

@@ -29,8 +29,11 @@ impl Unit<'_> {
     /// Steps 7 to 9: everything that is judged from the captured patch alone.
     pub(super) async fn judge(&self, left: &Left) -> Result<Tried, DriveError> {
         if let Some(reason) = &left.exit.blocked {
-            let told =
-                Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
+            let told = Failure {
+                message: format!("the agent reported blocked: {reason}"),
+                evidence: Vec::new(),
+                kept: false,
+            };
             let failed = self.failed(
                 left,
                 FailureClass::Blocked,
@@ -149,7 +152,11 @@ impl Unit<'_> {
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
         let Some(reason) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
-        let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
+        let told = Failure {
+            message: "a stop condition of the plan holds".into(),
+            evidence: Vec::new(),
+            kept: false,
+        };
         let failed = self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false);
         Ok(Some(match self.block_after(vec![failed], FailureClass::Blocked, reason)? {
             Ended::Halted(halt) => Tried::Halted(halt),
@@ -316,7 +323,7 @@ impl Unit<'_> {
                 (name.clone(), String::from_utf8_lossy(&excerpt(text.as_bytes(), EXCERPT)).into_owned())
             })
             .collect();
-        let failure = Failure { message, evidence };
+        let failure = Failure { message, evidence, kept: false };
         let failed = self.failed(left, class, ids, &failure, report.evidence, counted);
         self.run.append(vec![failed], Durability::Synced)?;
         Ok(Tried::Failed { class, failure })
