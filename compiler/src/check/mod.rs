@@ -2,6 +2,7 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod backends;
 mod edit;
 mod files;
 mod inputs;
@@ -14,7 +15,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unused;
+mod valves;
 mod verification;
+mod verifiers;
 mod wording;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -105,8 +108,11 @@ pub(crate) fn judge(
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
+    valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
+    verifiers::check(&context, &mut diagnostics);
+    backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);

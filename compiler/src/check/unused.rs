@@ -103,6 +103,7 @@ impl Tally {
 fn definition(declared: &Declared, shared: bool) -> Diagnostic {
     let (rule, what) = match declared.what {
         DeclaredKind::Verifier => ("unused-verifier", "verifier"),
+        DeclaredKind::Reviewer => ("unused-verifier", "reviewer"),
         DeclaredKind::Agent => ("unused-agent", "agent"),
         DeclaredKind::Template => ("unused-template", "template"),
     };
@@ -117,6 +118,7 @@ fn definition(declared: &Declared, shared: bool) -> Diagnostic {
             found.help(format!("let it check something: `verify {name}`, or `by={name}` at a criterion"))
         }
         DeclaredKind::Template => found.help(format!("let it make units: `use {name} as=ID`")),
+        DeclaredKind::Reviewer => found.help(format!("ask for it: `review {name}`")),
         DeclaredKind::Agent => found.help(format!("give it work: `agent={name}` at a unit or in `defaults`")),
     }
     .help("or remove it")

@@ -140,6 +140,8 @@ rules! {
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
     "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
     "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
+    "L0118" "contradictory-settings" Error false "one setting of a node leaves another without effect"
+    "L0119" "unsupported-by-agent" Error false "the agent's program has no such setting"
 
     "L0201" "duplicate-id" Error false "two things of one name space have the same id"
     "L0202" "invalid-id" Error false "the text cannot be an id"
@@ -155,6 +157,7 @@ rules! {
     "L0212" "unused-parameter" Warning true "nothing in a template uses one of its parameters"
     "L0213" "unused-template" Warning true "nothing uses a template that the plan defines"
     "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
+    "L0218" "unknown-reviewer" Error false "no reviewer has this id"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
     "L0302" "later-gate-dependency" Error false "a unit waits for a unit of a later gate"
@@ -165,11 +168,19 @@ rules! {
     "L0404" "protected-write" Error false "a unit may write a protected path"
     "L0405" "path-escape" Error false "the path leads out of the repository"
     "L0406" "missing-scope" Error false "the unit does not say what it may change"
+    "L0407" "unmergeable-shared" Warning true "a shared file is of a kind that is not made of independent lines"
+    "L0408" "two-owners" Error false "two rules of the feature claim the same path"
+    "L0409" "derived-write" Error false "a unit may write a file that a command makes"
+    "L0410" "discarded-write" Error false "a unit may write what is removed from its result"
+    "L0411" "derived-input" Error false "an input is a file that a command makes"
+    "L0412" "unused-shared" Warning true "no two units write the shared file"
 
     "L0501" "unverified-criterion" Error true "nothing checks an acceptance criterion"
     "L0502" "no-verification" Error true "nothing checks what the unit does"
     "L0503" "whole-tree-key" Note true "a verifier's result is kept for the whole tree, not for its inputs alone"
     "L0504" "expect-fail-only" Error true "all that checks the unit is expected to fail"
+    "L0506" "verifier-cycle" Error false "verifiers need each other"
+    "L0507" "needs-broad-verifier" Error false "a verifier of units needs one that runs at gates only"
 
     "L0601" "missing-file" Error false "a file that the plan names does not exist"
     "L0602" "missing-heading" Error false "a file has no such heading"

@@ -321,6 +321,7 @@ fn a_verify_key_tells_unset_from_empty() {
             tools,
             prepare,
             network,
+            cwd: None,
         })
     };
     assert_ne!(key(None, false).key, key(Some(""), false).key);
@@ -412,6 +413,7 @@ fn vector_digest(kind: &str, input: &Value) -> String {
                 tools: list("tools").iter().map(tool).collect(),
                 prepare: text(input, "prepare"),
                 network: input["network"] == true,
+                cwd: input["cwd"].as_str(),
             })
             .key
         }

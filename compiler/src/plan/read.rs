@@ -499,7 +499,7 @@ impl<'r> Reader<'r> {
                 let words = matches!(ty, Type::Word(_));
                 let quoted = values::quote(self.written(span));
                 return Some(match ty {
-                    Type::Count(..) | Type::Money | Type::Duration => found,
+                    Type::Count(..) | Type::Money | Type::Duration | Type::Date => found,
                     _ if words => found,
                     _ => found.replace(span, quoted, "quote it", Applicability::Safe),
                 });
@@ -579,6 +579,7 @@ impl<'r> Reader<'r> {
                 });
             }
             Type::Duration => values::duration(text).err(),
+            Type::Date => values::date(text).err(),
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
         Some(wrong(span, place, expected, "something else").help(problem))
@@ -615,6 +616,7 @@ pub(crate) fn describe(ty: Type) -> String {
         Type::Count(least, most) => format!("a whole number from {least} to {most}"),
         Type::Money => "an amount of US dollars, with at most six decimals".to_owned(),
         Type::Duration => "a time like \"1h30m\"".to_owned(),
+        Type::Date => "a day like \"2027-01-31\"".to_owned(),
         Type::Argv => "a word of a command".to_owned(),
         Type::Value => "a text or a number".to_owned(),
     }

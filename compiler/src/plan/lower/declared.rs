@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Lowering;
 use crate::plan::import::Loaded;
-use crate::plan::model::{Agent, AgentIx, Declared, DeclaredKind, VerifierIx};
+use crate::plan::model::{Agent, AgentIx, Declared, DeclaredKind, ReviewerIx, VerifierIx};
 use crate::plan::read;
 use crate::source::{Span, Spanned};
 
@@ -41,6 +41,12 @@ impl Lowering<'_> {
             let definition = self.verifiers[verifier.0 as usize].id.span;
             let used = self.used_verifiers.contains(&VerifierIx(verifier.0));
             all.extend(of(DeclaredKind::Verifier, name, span, definition, used));
+        }
+        for (name, reviewer, span) in self.reviewer_names.iter() {
+            let Some(reviewer) = reviewer else { continue };
+            let definition = self.reviewers[reviewer.0 as usize].id.span;
+            let used = self.used_reviewers.contains(&ReviewerIx(reviewer.0));
+            all.extend(of(DeclaredKind::Reviewer, name, span, definition, used));
         }
         for (name, agent, span) in self.agents.iter() {
             let Some(agent) = agent else { continue };

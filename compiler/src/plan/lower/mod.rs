@@ -10,6 +10,8 @@ mod feature;
 mod lint;
 mod paths;
 mod project;
+mod review;
+mod sandbox;
 mod settings;
 mod verify;
 
@@ -42,6 +44,8 @@ pub(super) struct Lowering<'a> {
     agents: Names<AgentIx>,
     verifier_names: Names<VerifierIx>,
     verifiers: Vec<Verifier>,
+    reviewer_names: Names<ReviewerIx>,
+    reviewers: Vec<Reviewer>,
     /// Where the parameters of each verifier are defined, in the order of its `params`.
     param_spans: Vec<Vec<Span>>,
     units: Names<UnitIx>,
@@ -72,6 +76,7 @@ pub(super) struct Lowering<'a> {
     /// What something names.
     used_agents: BTreeSet<AgentIx>,
     used_verifiers: BTreeSet<VerifierIx>,
+    used_reviewers: BTreeSet<ReviewerIx>,
 }
 
 /// Lowers what was loaded.
@@ -88,6 +93,8 @@ pub(super) fn lower(
         agents: Names::new("agent"),
         verifier_names: Names::new("verifier"),
         verifiers: Vec::new(),
+        reviewer_names: Names::new("reviewer"),
+        reviewers: Vec::new(),
         param_spans: Vec::new(),
         units: Names::new("unit"),
         manuals: Vec::new(),
@@ -106,6 +113,7 @@ pub(super) fn lower(
         old_names: Vec::new(),
         used_agents: BTreeSet::new(),
         used_verifiers: BTreeSet::new(),
+        used_reviewers: BTreeSet::new(),
     };
     let agents = lowering.define_agents(loaded);
     lowering.define_verifiers(loaded);
@@ -117,10 +125,15 @@ pub(super) fn lower(
         gates: Vec::new(),
         units: Vec::new(),
         verifiers: Vec::new(),
+        reviewers: Vec::new(),
         agents,
         protect: Vec::new(),
         plan_files: Vec::new(),
+        shared: Vec::new(),
+        derived: Vec::new(),
+        discard: Vec::new(),
         worktree: Worktree::default(),
+        sandbox: Sandboxes::default(),
         lints: Vec::new(),
         old_names: Vec::new(),
         declared: Vec::new(),
@@ -140,6 +153,7 @@ pub(super) fn lower(
     }
     plan.declared = lowering.declared(loaded, &plan.agents);
     plan.verifiers = lowering.verifiers;
+    plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
@@ -241,6 +255,18 @@ impl Lowering<'_> {
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
+        }
+        if let Some((_, reviewer)) = self.reviewer_names.get(name) {
+            let found = Diagnostic::new(
+                "unknown-verifier",
+                span,
+                format!("`{name}` is a reviewer, and a verifier is asked for"),
+            )
+            .at("the name of a reviewer")
+            .label(reviewer, "the reviewer")
+            .help(format!("write `review {name}`"));
+            self.report(found);
+            return None;
         }
         let found = self.verifier_names.unknown("unknown-verifier", name, span);
         let found = if self.verifier_names.iter().next().is_none() {

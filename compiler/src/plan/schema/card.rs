@@ -20,7 +20,7 @@ Plans for loopc, on one card. A feature's plan is a file NAME.loop.kdl; what pla
   NAME      bare: a letter or digit, then letters, digits, . _ -; in quotes if it begins with a digit
   TEXT      in quotes; raw: #\"...\"#; several lines: \"\"\" on lines of its own around them
   PATH      in quotes, from the repository's root, or with ./ from the file it stands in; GLOB: also * ** ? [ab] {a,b}
-  TIME \"1h30m\"   USD 2.5   REGEX as in ripgrep   REF \"path\" or \"path#Heading\"   no true, false, null
+  TIME \"1h30m\"   DATE \"2027-01-31\"   USD 2.5   REGEX as in ripgrep   REF \"path\" or \"path#Heading\"   no true, false, null
   node*     may stand several times, and adds up        key=X!  must be given        X...  one or more
 ";
 
@@ -105,6 +105,7 @@ fn kind(ty: Type) -> String {
         Type::Count(..) => "N",
         Type::Money => "USD",
         Type::Duration => "TIME",
+        Type::Date => "DATE",
         Type::Argv => "WORD",
         Type::Value => "VALUE",
         Type::Word(words) => {
@@ -116,14 +117,18 @@ fn kind(ty: Type) -> String {
 }
 
 fn line(out: &mut String, signature: &str, doc: &str) {
-    let head = format!("  {signature}");
-    let gap = if head.len() < WORDS { WORDS - head.len() } else { 3 };
-    wrapped(out, &format!("{head}{}", " ".repeat(gap)), doc, WORDS);
+    let mut head = String::new();
+    wrapped(&mut head, "  ", signature, 6);
+    let head = head.trim_end();
+    let column = head.lines().last().map_or(0, |last| last.chars().count());
+    let gap = if column < WORDS { WORDS - column } else { 3 };
+    let behind = format!("{head}{}", " ".repeat(gap));
+    wrapped(out, &behind, doc, WORDS);
 }
 
 /// `text` behind `head`, further lines indented.
 fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
-    let mut column = head.chars().count();
+    let mut column = head.lines().last().map_or(0, |last| last.chars().count());
     out.push_str(head);
     let mut first = true;
     for word in text.split(' ') {
