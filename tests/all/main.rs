@@ -32,6 +32,7 @@ mod rules_user;
 mod rules_verifier;
 mod rules_word;
 mod spec;
+mod templates;
 mod tidy;
 
 #[test]

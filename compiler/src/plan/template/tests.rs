@@ -570,3 +570,17 @@ proptest::proptest! {
         proptest::prop_assert_eq!(dots(&edges), edges_written);
     }
 }
+
+#[test]
+fn levels_of_rules_hold_for_what_a_template_makes() {
+    let plan = |feature: &str, unit: &str| {
+        format!(
+            "template t {{ unit a {{ goal g; writes; accept \"it is nice\"; {unit} }}; }}\nfeature f {{ use t as=x; {feature} }}\n"
+        )
+    };
+    let told_of = "1:39: error[L0501/unverified-criterion]: nothing checks the criterion \"it is nice\"\n";
+    assert_eq!(told(&plan("", "")), told_of);
+    let allow = "lint unverified-criterion level=allow reason=\"taste\";";
+    assert_eq!(told(&plan("", allow)), "");
+    assert_eq!(told(&plan(&format!("defaults {{ {allow} }};"), "")), "");
+}
