@@ -370,5 +370,22 @@ pub mod memory {
         fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
             if self.texts.contains_key(path) { Some(PathKind::File) } else { self.under.kind(path) }
         }
+
+        fn today(&self) -> Option<Date> {
+            self.under.today()
+        }
+
+        // Only files that are there get another text, so that the list stays what it is.
+        fn files(&self) -> Option<&[Utf8PathBuf]> {
+            self.under.files()
+        }
+
+        fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+            self.under.ignored(path, kind)
+        }
+
+        fn executable(&self, path: &Utf8Path) -> Option<bool> {
+            self.under.executable(path)
+        }
     }
 }

@@ -10,6 +10,7 @@ mod crash_kinds;
 mod damage;
 mod demo;
 mod fmt;
+mod fuzz;
 mod gates;
 mod init;
 mod model_server;
@@ -33,6 +34,7 @@ mod rules_verifier;
 mod rules_word;
 mod spec;
 mod templates;
+mod stdlib;
 mod tidy;
 
 #[test]

@@ -3,12 +3,18 @@
 //! Does not know how the plan was written, nor how it runs.
 
 mod backends;
+mod commands;
+mod coverage;
 mod edit;
 mod files;
 mod inputs;
+mod limits;
 mod lint;
+mod mentions;
+mod near;
 pub(crate) mod order;
 mod ownership;
+mod paths;
 mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -114,9 +120,14 @@ pub(crate) fn judge(
     verifiers::check(&context, &mut diagnostics);
     backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    limits::check(&context, &mut diagnostics);
+    coverage::check(&context, &mut diagnostics);
+    paths::check(&context, &mut diagnostics);
+    mentions::check(&context, &mut diagnostics);
+    commands::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
-    let mut levels = lint::Levels::new(&plan.lints);
+    let mut levels = lint::Levels::new(&plan.lints, map);
     let unasked = levels.apply(&mut diagnostics);
     tally.add(&plan, earlier, levels.used);
     sort(&mut diagnostics);

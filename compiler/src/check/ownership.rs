@@ -29,7 +29,7 @@ pub(super) struct Use {
     pub(super) unit: UnitIx,
     pub(super) span: Span,
     /// Must the unit leave a file there? Then it is more than lines added to a shared one.
-    creates: bool,
+    pub(super) creates: bool,
     /// The unit's place in landing order.
     pub(super) position: u32,
 }

@@ -140,6 +140,8 @@ fn empty(places: &mut Places) -> Plan {
             params: Vec::new(),
             tier: Tier::Narrow,
             check: Check { command: Command::Run(vec!["true".to_owned()]), exit: vec![0], stdout: None },
+            // Without a place there is no command to judge.
+            command_span: None,
             inputs: Vec::new(),
             env: Vec::new(),
             tools: Vec::new(),

@@ -1,4 +1,4 @@
-//! Verification: something must check each criterion and each unit, and someone must do the work within its budget.
+//! Verification: something must check each criterion and each unit, and someone must do the work.
 //!
 //! Does not know how a verifier runs.
 
@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
-use crate::plan::{
-    Agent, Approve, Blocks, Budget, By, Criterion, Isolation, ReviewPolicy, Role, Tier, Unit, VerifierIx,
-};
+use crate::plan::stdlib::is_path as is_stdlib;
+use crate::plan::{Blocks, By, Criterion, Isolation, ReviewPolicy, Role, Tier, Unit, VerifierIx};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -18,7 +17,6 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     whole_tree_keys(context, diagnostics);
     agentless_units(context, diagnostics);
-    impossible_budgets(context, diagnostics);
 }
 
 fn unverified_criteria(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -104,7 +102,9 @@ fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for verifier in used.into_iter().map(|verifier| &plan.verifiers[verifier.0 as usize]) {
         let Some(inputs) = verifier.inputs.first() else { continue };
         let held = verifier.isolation.as_ref().map(|isolation| isolation.value);
-        if matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
+        // Nobody who imports a verifier can edit it.
+        let imported = is_stdlib(&context.map.file(inputs.span.file).path);
+        if imported || matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
             continue;
         }
         let id = &verifier.id.value;
@@ -139,52 +139,4 @@ fn agentless_units(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
             .help("and beside it `defaults agent=implementer`"),
     };
     diagnostics.push(diagnostic);
-}
-
-/// A money budget can be kept only if the agent tells what it spent.
-fn impossible_budgets(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let plan = context.plan;
-    let mut reported: BTreeSet<Span> = BTreeSet::new();
-    let mut report = |budget: &Budget, unit: &Unit, agent: &Agent| {
-        let (Some(_), Some(span)) = (budget.micro_usd.or(budget.retry_micro_usd), budget.span) else {
-            return;
-        };
-        if reported.insert(span) {
-            let message = format!(
-                "the budget in money holds for `{}`, on which the agent `{}` works, and it reports no cost",
-                unit.id.value, agent.id.value
-            );
-            diagnostics.push(
-                Diagnostic::new("budget-impossible", span, message)
-                    .label(
-                        agent.id.span,
-                        format!("`via={}` does not say what a session costs", agent.via.word()),
-                    )
-                    .help("limit its time instead: `budget time=\"1h\"`, or `timeout`")
-                    .help("or give the unit an agent that reports its cost"),
-            );
-        }
-    };
-    for unit in &plan.units {
-        if unit.role != Role::Work {
-            continue;
-        }
-        let reviewers = unit.review.iter().flat_map(|review| &review.reviewers);
-        let of_reviewers = reviewers.map(|one| &plan.reviewers[one.value.0 as usize].agent);
-        let agents = std::iter::once(&unit.agent).chain(of_reviewers).flatten();
-        let mut silent = agents
-            .map(|agent| &plan.agents[agent.value.0 as usize])
-            .filter(|agent| !agent.via.reports_cost());
-        let Some(agent) = silent.next() else { continue };
-        let project = plan.project.iter().map(|project| &project.budget);
-        let feature = plan.feature.iter().map(|feature| &feature.budget);
-        let gate = &plan.gates[unit.gate.0 as usize].budget;
-        for budget in [&unit.budget, gate].into_iter().chain(feature).chain(project) {
-            report(budget, unit, agent);
-        }
-        if let Approve::Auto(bounds) = plan.gates[unit.gate.0 as usize].approve {
-            let bound = Budget { micro_usd: bounds.micro_usd, span: bounds.span, ..Budget::default() };
-            report(&bound, unit, agent);
-        }
-    }
 }

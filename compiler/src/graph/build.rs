@@ -116,7 +116,7 @@ fn unit_node(plan: &Plan, ix: UnitIx, index: u32) -> Node {
         prompt: unit.prompt.iter().map(|part| part.text.clone()).collect(),
         criteria: unit.accept.iter().map(criterion).collect(),
         constraints: unit.constraints.clone(),
-        steps: unit.steps.clone(),
+        steps: unit.steps.iter().map(|step| step.value.clone()).collect(),
         refs: set(unit
             .refs
             .iter()

@@ -192,7 +192,7 @@ pub struct Unit {
     pub review: Vec<Review>,
     pub skip: Vec<Skip>,
     pub constraints: Vec<String>,
-    pub steps: Vec<String>,
+    pub steps: Vec<Spanned<String>>,
     pub prompt: Vec<PromptPart>,
     pub shows: Vec<Show>,
     pub stops: Vec<Stop>,
@@ -346,6 +346,8 @@ pub struct Show {
 #[derive(Clone, Debug)]
 pub struct PromptPart {
     pub text: String,
+    /// Where the text, or the file's name, is written.
+    pub span: Span,
     /// The file (and section) it came from, for provenance only: the text is what counts.
     pub file: Option<Reference>,
 }
@@ -388,6 +390,8 @@ pub struct Verifier {
     pub tier: Tier,
     /// `${name}` of a parameter is still in it; [`Verifier::expand`] replaces.
     pub check: Check,
+    /// The `run` or `shell` node; `None` if it is missing, which is an error.
+    pub command_span: Option<Span>,
     pub inputs: Vec<Spanned<Pattern>>,
     /// Names of environment variables that it may see, sorted.
     pub env: Vec<String>,

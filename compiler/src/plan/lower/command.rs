@@ -164,9 +164,10 @@ impl Lowering<'_> {
         };
         if let (Some(total), Some(idle), Some(entry)) =
             (timeout.total_ms, timeout.idle_ms, node.property("idle"))
-            && idle > total
+            && idle >= total
         {
-            let found = Diagnostic::new("wrong-type", entry.value_span, "`idle=` is longer than `total=`")
+            let message = "the limit of silence, `idle=`, is not shorter than the one in all, `total=`";
+            let found = Diagnostic::new("timeout-impossible", entry.value_span, message)
                 .at("can never be reached")
                 .help("make `idle=` the shorter one, or leave it out");
             self.report(found);

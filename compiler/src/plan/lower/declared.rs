@@ -2,9 +2,10 @@
 //!
 //! Does not know whether another plan of the project does: `check` puts the plans together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
+use super::definitions::id_span;
 use crate::plan::import::Loaded;
 use crate::plan::model::{Agent, AgentIx, Declared, DeclaredKind, ReviewerIx, VerifierIx};
 use crate::plan::read;
@@ -12,7 +13,12 @@ use crate::source::{Span, Spanned};
 
 impl Lowering<'_> {
     /// Everything that was looked up has been by now.
-    pub(super) fn declared(&self, loaded: &Loaded, agents: &[Agent]) -> Vec<Declared> {
+    pub(super) fn declared(
+        &self,
+        loaded: &Loaded,
+        agents: &[Agent],
+        mut used_templates: BTreeSet<String>,
+    ) -> Vec<Declared> {
         let own = [loaded.project, loaded.plan].into_iter().flatten().map(|file| &loaded.files[file]);
         // By the place of the name under which it is known here.
         let mut imports: BTreeMap<Span, (Span, Span)> = BTreeMap::new();
@@ -27,6 +33,14 @@ impl Lowering<'_> {
                         imports.insert(local, (entry.span, node.span()));
                     }
                 }
+            }
+        }
+        // Templates use templates; they stand in the files as they were read, not in the expanded plan.
+        for file in loaded.files.iter().filter(|file| files.contains(&file.id())) {
+            for template in file.roots().filter(|node| node.name() == "template") {
+                let uses = template.children().filter(|node| node.name() == "use");
+                used_templates
+                    .extend(uses.filter_map(|node| node.argument(0).and_then(read::name)).map(str::to_owned));
             }
         }
         let of = |what, name: &str, span: Span, definition: Span, used: bool| {
@@ -54,10 +68,10 @@ impl Lowering<'_> {
             all.extend(of(DeclaredKind::Agent, name, span, agents[agent.0 as usize].id.span, used));
         }
         for (name, place, span) in loaded.visible.templates.iter() {
-            let node = place.and_then(|place| loaded.files[place.file].node(place.node));
-            let Some(definition) = node.and_then(|node| node.argument(0)) else { continue };
-            let used = self.used_templates.contains(name);
-            all.extend(of(DeclaredKind::Template, name, span, definition.value_span, used));
+            let Some(node) = place.and_then(|place| loaded.files[place.file].node(place.node)) else {
+                continue;
+            };
+            all.extend(of(DeclaredKind::Template, name, span, id_span(node), used_templates.contains(name)));
         }
         all
     }

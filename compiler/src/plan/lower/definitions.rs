@@ -131,7 +131,7 @@ impl Lowering<'_> {
                 _ => {}
             }
         }
-        let check = self.check(node).map(|(check, _)| check);
+        let (check, command_span) = self.check(node).unzip();
         if check.is_none()
             && node.child("run").is_none()
             && node.child("shell").is_none()
@@ -159,6 +159,7 @@ impl Lowering<'_> {
                 exit: vec![0],
                 stdout: None,
             }),
+            command_span,
             inputs,
             env: variables(node),
             tools,

@@ -479,7 +479,7 @@ impl Lowering<'_> {
         for child in node.children() {
             match child.name() {
                 "ref" => unit.refs.extend(self.references(child)),
-                "step" => unit.steps.extend(child.text().map(str::to_owned)),
+                "step" => unit.steps.extend(super::settings::spanned(child)),
                 "label" => unit.labels.extend(labels(child)),
                 _ => {}
             }

@@ -57,8 +57,6 @@ pub(super) struct Lowering<'a> {
     expansions: BTreeMap<String, Vec<UnitIx>>,
     /// The ids of uses of which nothing could be made, which was reported.
     lost: BTreeSet<String>,
-    /// Names of templates that the plan's own file uses.
-    used_templates: BTreeSet<String>,
     /// What `was=` named so far, and where.
     former_ids: BTreeMap<String, Span>,
     /// A unit's id could not be read: that a name is unknown may be for this.
@@ -102,7 +100,6 @@ pub(super) fn lower(
         requirements: Names::new("requirement"),
         expansions: BTreeMap::new(),
         lost: expanded.lost,
-        used_templates: expanded.used,
         former_ids: BTreeMap::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
@@ -151,7 +148,7 @@ pub(super) fn lower(
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
-    plan.declared = lowering.declared(loaded, &plan.agents);
+    plan.declared = lowering.declared(loaded, &plan.agents, expanded.used);
     plan.verifiers = lowering.verifiers;
     plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;

@@ -27,7 +27,7 @@ pub(in crate::plan) struct Settings {
     pub(super) verify: Option<Vec<Verification>>,
     pub(super) review: Option<Vec<Review>>,
     pub(super) constraints: Option<Vec<String>>,
-    pub(super) steps: Option<Vec<String>>,
+    pub(super) steps: Option<Vec<Spanned<String>>>,
     pub(super) prompt: Option<Vec<PromptPart>>,
     pub(super) shows: Option<Vec<Show>>,
     pub(super) stops: Option<Vec<Stop>>,
@@ -195,7 +195,7 @@ impl Lowering<'_> {
                 }
                 "verify" => verifies = true,
                 "constraint" => add(&mut settings.constraints, child.text().map(str::to_owned)),
-                "step" => add(&mut settings.steps, child.text().map(str::to_owned)),
+                "step" => add(&mut settings.steps, spanned(child)),
                 "prompt" => add(&mut settings.prompt, self.prompt(child)),
                 "show" => add(&mut settings.shows, self.show(child)),
                 "handoff" => add(&mut settings.handoffs, child.text().map(str::to_owned)),
@@ -281,6 +281,12 @@ impl Lowering<'_> {
         }
         level
     }
+}
+
+/// The node's text, and where it stands.
+pub(super) fn spanned(node: Node) -> Option<Spanned<String>> {
+    let entry = node.argument(0)?;
+    Some(Spanned::new(read::text(entry)?.to_owned(), entry.value_span))
 }
 
 fn add<T>(list: &mut Option<Vec<T>>, more: impl IntoIterator<Item = T>) {
