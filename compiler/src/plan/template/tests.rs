@@ -394,7 +394,7 @@ fn mistakes_around_templates_are_told_where_they_are() {
         (
             "template t { param x default=a; param y default=b; unit a { goal \"${y}\"; writes; }; }\ntemplate v { unit a { goal g; writes; }; }\nfeature f { use t as=x; }\n",
             "1:20: warning[L0212/unused-parameter]: nothing in the template `t` uses its parameter `x`
-2:10: warning[L0213/unused-template]: nothing uses the template `v`
+2:10: warning[L0618/unused-template]: nothing uses the template `v`
 ",
         ),
     ] {
