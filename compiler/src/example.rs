@@ -29,7 +29,8 @@ pub fn readiest_fix(rule: &Rule) -> Option<Applicability> {
         .find(|wanted| fixes.contains(wanted))
 }
 
-fn example(rule: &Rule, text: &str) -> Compilation {
+/// The repository in which an example of the rule stands.
+pub fn repository(rule: &Rule, text: &str) -> MemorySources {
     let mut sources = MemorySources::default();
     let (project, plan) = if pages::is_project(text) { (text, pages::PLAN) } else { (pages::PROJECT, text) };
     sources.insert("loop.kdl", project);
@@ -44,10 +45,14 @@ fn example(rule: &Rule, text: &str) -> Compilation {
         let lines = std::str::from_utf8(content).unwrap_or_default().lines();
         sources = lines.fold(sources, |sources, line| sources.ignoring(line.trim_matches('/')));
     }
+    sources
+}
+
+fn example(rule: &Rule, text: &str) -> Compilation {
     // What is said about a project's plans as a whole is for examples that show a project.
     let whole = pages::is_project(text);
     let group = Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], whole };
-    compile_groups(&[group], &sources)
+    compile_groups(&[group], &repository(rule, text))
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ mod rules_user;
 mod rules_verifier;
 mod rules_word;
 mod spec;
-mod templates;
 mod stdlib;
+mod templates;
 mod tidy;
 
 #[test]
