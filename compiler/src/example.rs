@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn the_specification_lists_what_is_not_yet() {
         use crate::plan::schema::{Since, places};
-        let section = LANGUAGE.split("## 12. Not yet").nth(1).expect("the section is there");
+        let section = LANGUAGE.split("## 13. Not yet").nth(1).expect("the section is there");
         for (_, node) in places() {
             let properties = node.properties.iter().filter(|property| property.since != Since::Now);
             let later = properties.map(|property| format!("`{}=`", property.name));

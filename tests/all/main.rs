@@ -37,6 +37,7 @@ mod rules_verifier;
 mod rules_word;
 mod spec;
 mod stdlib;
+mod templates;
 mod tidy;
 
 #[test]

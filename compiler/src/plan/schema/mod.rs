@@ -3,6 +3,8 @@
 //! Does not know any plan, nor what the nodes mean. Validation, did-you-mean and the reference card read the table.
 
 mod card;
+#[cfg(test)]
+mod fixture;
 mod table;
 
 pub use card::{LINES as CARD_LINES, card};

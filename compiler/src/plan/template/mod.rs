@@ -29,7 +29,7 @@ const MOST_UNITS: u64 = 100_000;
 /// The most nodes.
 const MOST_NODES: u64 = 4_000_000;
 /// The most bytes of text.
-const MOST_TEXT: usize = 64 << 20;
+const MOST_TEXT: usize = 16 << 20;
 /// How long what stands before a unit's own id may be.
 const LONGEST_PREFIX: usize = 190;
 
