@@ -162,6 +162,37 @@ pub trait Sources {
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError>;
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
+
+    /// Every file of the repository, sorted by its bytes: what git tracks, and what it does not track and does not ignore.
+    /// `None` if nobody knows; rules that would need the list are silent then. Found once, when it is first asked
+    /// for: a rule asks only after it has something to look up.
+    fn files(&self) -> Option<&[Utf8PathBuf]> {
+        None
+    }
+
+    /// Why git would leave a new file (or directory) at this path out of a commit, by the repository's own
+    /// `.gitignore` files; `None` if it would take it, if git tracks it already, or if nobody knows.
+    fn ignored(&self, _path: &Utf8Path, _kind: PathKind) -> Option<Ignored> {
+        None
+    }
+
+    /// May the file be started as a program? `None` if it is no file, or nobody knows.
+    fn executable(&self, _path: &Utf8Path) -> Option<bool> {
+        None
+    }
+}
+
+/// The line of a `.gitignore` that decides about a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The ignored path itself, or the directory above it that is ignored as a whole.
+    pub path: Utf8PathBuf,
+    /// The file that the line stands in.
+    pub file: Utf8PathBuf,
+    /// 1-based.
+    pub line: usize,
+    /// As written.
+    pub pattern: String,
 }
 
 pub mod memory {
@@ -173,12 +204,16 @@ pub mod memory {
 
     use camino::{Utf8Path, Utf8PathBuf};
 
-    use super::{PathKind, ReadError, Sources};
+    use super::{Ignored, PathKind, ReadError, Sources};
 
     /// Files by normalised path; a path above a file is a directory.
     #[derive(Clone, Debug, Default)]
     pub struct MemorySources {
         files: BTreeMap<Utf8PathBuf, Vec<u8>>,
+        /// Only if these files are a whole repository.
+        list: Option<Vec<Utf8PathBuf>>,
+        ignored: Vec<Utf8PathBuf>,
+        programs: Vec<Utf8PathBuf>,
     }
 
     impl MemorySources {
@@ -187,7 +222,28 @@ pub mod memory {
         ) -> MemorySources {
             MemorySources {
                 files: files.into_iter().map(|(path, text)| (path.into(), text.into())).collect(),
+                ..MemorySources::default()
             }
+        }
+
+        /// These files are all that the repository has, and no others are ignored than those said to be.
+        pub fn whole(mut self) -> MemorySources {
+            let mut list: Vec<Utf8PathBuf> = self.files.keys().cloned().collect();
+            list.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+            self.list = Some(list);
+            self
+        }
+
+        /// A line of `.gitignore` names this path, and so everything below it.
+        pub fn ignoring(mut self, path: impl Into<Utf8PathBuf>) -> MemorySources {
+            self.ignored.push(path.into());
+            self
+        }
+
+        /// The file may be started.
+        pub fn program(mut self, path: impl Into<Utf8PathBuf>) -> MemorySources {
+            self.programs.push(path.into());
+            self
         }
 
         pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, text: impl Into<Vec<u8>>) {
@@ -210,6 +266,27 @@ pub mod memory {
             }
             let (next, _) = self.files.range(path.to_owned()..).next()?;
             next.starts_with(path).then_some(PathKind::Directory)
+        }
+
+        fn files(&self) -> Option<&[Utf8PathBuf]> {
+            self.list.as_deref()
+        }
+
+        fn ignored(&self, path: &Utf8Path, _: PathKind) -> Option<Ignored> {
+            let line = self.ignored.iter().position(|ignored| path.starts_with(ignored))?;
+            let pattern = &self.ignored[line];
+            Some(Ignored {
+                path: pattern.clone(),
+                file: ".gitignore".into(),
+                line: line + 1,
+                pattern: pattern.to_string(),
+            })
+            .filter(|_| !self.files.contains_key(path))
+        }
+
+        fn executable(&self, path: &Utf8Path) -> Option<bool> {
+            self.list.as_ref()?;
+            self.files.contains_key(path).then(|| self.programs.iter().any(|program| program == path))
         }
     }
 }

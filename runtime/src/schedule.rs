@@ -32,6 +32,8 @@ pub struct NodeShape {
     pub predecessors: Vec<Index>,
     /// Does this run concern the node (`--unit`, `--gate`)?
     pub selected: bool,
+    /// Of several nodes that are ready the one with the smallest starts first; `u32::MAX` if nothing is said.
+    pub priority: u32,
 }
 
 /// Why a node does not go on in this run. The order is that of no exit code; the caller maps it.
@@ -119,8 +121,10 @@ pub struct Schedule {
     stages: Vec<Stage>,
     /// Predecessors that are not ready for the node yet.
     unmet: Vec<u32>,
-    /// Queued nodes by canonical rank.
-    queue: BTreeSet<(u32, Index)>,
+    /// Queued nodes by priority, then canonical rank.
+    queue: BTreeSet<(u32, u32, Index)>,
+    /// Some node has a priority: what becomes ready together is judged before the first of it starts.
+    prioritized: bool,
     rank: Vec<u32>,
     /// Something before it was accepted and could not land: nothing is begun on top of it.
     cut_off: Vec<bool>,
@@ -155,6 +159,7 @@ impl Schedule {
             stages: vec![Stage::Unknown; count],
             unmet,
             queue: BTreeSet::new(),
+            prioritized: shape.nodes.iter().any(|node| node.priority != u32::MAX),
             rank,
             cut_off: vec![false; count],
             land_from: 0,
@@ -194,7 +199,7 @@ impl Schedule {
                     }
                     Judgement::Run => {
                         self.stages[node as usize] = Stage::Queued;
-                        self.queue.insert((self.rank[node as usize], node));
+                        self.queue.insert(self.place(node));
                     }
                     Judgement::Halt(halt) => self.stages[node as usize] = Stage::Halted(halt),
                 }
@@ -295,7 +300,8 @@ impl Schedule {
                 if std::mem::replace(&mut self.cut_off[*next as usize], true) {
                     continue;
                 }
-                self.queue.remove(&(self.rank[*next as usize], *next));
+                let place = self.place(*next);
+                self.queue.remove(&place);
                 open.push(*next);
             }
         }
@@ -323,12 +329,19 @@ impl Schedule {
         }
     }
 
+    /// Where a node stands in the queue. What starts first is all that a priority decides: commits are made in
+    /// canonical order, and what an agent sees depends on the graph alone.
+    fn place(&self, node: Index) -> (u32, u32, Index) {
+        (self.shape.nodes[node as usize].priority, self.rank[node as usize], node)
+    }
+
     fn advance(&mut self, actions: &mut Vec<Action>) {
         if self.stopped {
             self.queue.clear();
         }
-        while self.running < self.jobs {
-            let Some((_, node)) = self.queue.pop_first() else { break };
+        let hold = self.prioritized && self.judging > 0;
+        while self.running < self.jobs && !hold {
+            let Some((_, _, node)) = self.queue.pop_first() else { break };
             self.stages[node as usize] = Stage::Running;
             self.running += 1;
             actions.push(Action::Run(node));
@@ -399,6 +412,7 @@ mod tests {
                     .map(|(from, _)| *from)
                     .collect(),
                 selected: true,
+                priority: u32::MAX,
             })
             .collect();
         let canonical = (0..kinds.len() as u32).filter(|at| kinds[*at as usize] != Kind::Gate).collect();
@@ -567,6 +581,48 @@ mod tests {
             runs += schedule.on(Event::Judged(node, Judgement::Run)).len();
         }
         assert_eq!(runs, 2);
+    }
+
+    #[test]
+    fn priority_decides_what_starts_first_and_not_what_lands_first() {
+        let mut shape = shape(&[], &[Kind::Work; 4]);
+        shape.nodes[2].priority = 5;
+        shape.nodes[3].priority = 0;
+        let mut schedule = Schedule::new(shape, 1);
+        let mut open: std::collections::VecDeque<Action> = schedule.start().into();
+        let (mut ran, mut landed) = (Vec::new(), Vec::new());
+        while let Some(action) = open.pop_front() {
+            let event = match action {
+                Action::Judge(node) => Event::Judged(node, Judgement::Run),
+                Action::Run(node) => {
+                    ran.push(node);
+                    Event::Accepted { node, lands: true }
+                }
+                Action::Land(node) => {
+                    landed.push(node);
+                    Event::Landed(node)
+                }
+                Action::Check(node) => Event::Opened(node),
+                Action::End => break,
+            };
+            open.extend(schedule.on(event));
+        }
+        assert_eq!(ran, [3, 2, 0, 1]);
+        assert_eq!(landed, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn every_completion_order_lands_alike_whatever_the_priorities() {
+        for shape in graphs(3) {
+            for priorities in [[2, 1, 0], [u32::MAX, 0, u32::MAX], [1, 1, 0]] {
+                let mut shape = shape.clone();
+                for (node, priority) in shape.nodes.iter_mut().zip(priorities) {
+                    node.priority = priority;
+                }
+                let found = explore(&shape, 2, &BTreeMap::new());
+                assert_eq!(found.landings, BTreeSet::from([vec![0, 1, 2]]), "{shape:?}");
+            }
+        }
     }
 
     #[test]

@@ -3,57 +3,11 @@
 //! Does not know how the compiler works; expectations are files beside each repository, written anew by
 //! `UPDATE_EXPECT=1`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use loop_tests::{fixture, loopc_binary};
-
-/// A repository for `loopc`: an empty `.git` is enough, since it never asks git.
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(files: &[(&str, &str)]) -> Place {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let place = Place { directory };
-        std::fs::create_dir_all(place.root().join(".git")).expect("it can be made");
-        for (path, text) in files {
-            let path = place.root().join(path);
-            std::fs::create_dir_all(path.parent().expect("files have a directory")).expect("it can be made");
-            std::fs::write(path, text).expect("it can be written");
-        }
-        place
-    }
-
-    fn root(&self) -> PathBuf {
-        // macOS and some CI machines reach their temporary directory through a symbolic link.
-        self.directory.path().canonicalize().expect("it exists").join("repo")
-    }
-
-    fn loopc(&self, arguments: &[&str]) -> Output {
-        run(&self.root(), arguments, b"")
-    }
-}
-
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(loopc_binary());
-    command.current_dir(directory).args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = command(directory, arguments).spawn().expect("loopc starts");
-    // A program that ends without reading its input is no failure of the test.
-    let _ = child.stdin.take().expect("it is piped").write_all(input);
-    child.wait_with_output().expect("loopc ends")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("loopc prints UTF-8")
-}
+use loop_tests::{Place, fixture, loopc_command, output_of, text};
 
 /// What was printed, with the way it ended.
 fn told(output: &Output, root: &Path) -> String {
@@ -63,23 +17,6 @@ fn told(output: &Output, root: &Path) -> String {
         told.push_str(&format!("stderr:\n{}", text(&output.stderr)));
     }
     told.replace(&root.display().to_string(), "[ROOT]")
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("it can be made");
-    for entry in std::fs::read_dir(from).expect("fixtures are readable") {
-        let path = entry.expect("entries are readable").path();
-        let target = to.join(path.file_name().expect("entries have names"));
-        let kind = path.symlink_metadata().expect("it exists").file_type();
-        if kind.is_symlink() {
-            let link = std::fs::read_link(&path).expect("it is a link");
-            std::os::unix::fs::symlink(link, target).expect("it can be made");
-        } else if kind.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, target).expect("it can be copied");
-        }
-    }
 }
 
 /// Every repository below `tests/fixtures/check`, in each format of which it has an expectation (short and JSON
@@ -97,7 +34,7 @@ fn every_repository_is_reported_as_expected() {
     let mut wrong = Vec::new();
     for case in names {
         let place = Place::new(&[]);
-        copy(&case.join("repo"), &place.root());
+        place.copy(&case.join("repo"));
         for format in ["short", "json", "human"] {
             let expected = case.join(format!("expected.{format}"));
             if format == "human" && !expected.exists() {
@@ -160,7 +97,7 @@ fn paths_say_what_is_checked() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", told(&output, &place.root()));
         assert!(text(&output.stdout).contains(says), "{arguments:?}: {}", told(&output, &place.root()));
     }
-    let inside = run(&place.root().join("sub"), &["check", "--format", "short"], b"");
+    let inside = output_of(&place.root().join("sub"), &["check", "--format", "short"], b"");
     assert!(
         text(&inside.stdout).starts_with("sub/broken.loop.kdl:2:"),
         "paths count from the root, wherever one stands"
@@ -208,7 +145,7 @@ fn outside_a_repository_it_says_what_to_do() {
     for arguments in
         [vec!["check"], vec!["check", "plan.loop.kdl"], vec!["check", "-"], vec!["graph", "plan.loop.kdl"]]
     {
-        let output = run(directory.path(), &arguments, PLAN.as_bytes());
+        let output = output_of(directory.path(), &arguments, PLAN.as_bytes());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains("not in a git repository"), "{}", text(&output.stderr));
     }
@@ -221,16 +158,16 @@ fn outside_a_repository_it_says_what_to_do() {
 #[test]
 fn a_plan_on_standard_input_belongs_to_the_repository() {
     let place = place();
-    let output = run(&place.root(), &["check", "-", "--format", "short"], BROKEN.as_bytes());
+    let output = output_of(&place.root(), &["check", "-", "--format", "short"], BROKEN.as_bytes());
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stdout).starts_with("<stdin>:2:43: error[L0203/unknown-unit]"),
         "{}",
         text(&output.stdout)
     );
-    let output = run(&place.root(), &["check", "-"], PLAN.as_bytes());
+    let output = output_of(&place.root(), &["check", "-"], PLAN.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", told(&output, &place.root()));
-    let piped = run(&place.root(), &["build", "-", "--digest"], PLAN.as_bytes());
+    let piped = output_of(&place.root(), &["build", "-", "--digest"], PLAN.as_bytes());
     assert_eq!(text(&piped.stdout).trim().len(), 64, "{}", told(&piped, &place.root()));
 }
 
@@ -276,7 +213,7 @@ fn a_plan_with_errors_is_neither_built_nor_drawn() {
 fn the_drawn_graph_is_as_expected() {
     let case = fixture("check/clean");
     let place = Place::new(&[]);
-    copy(&case.join("repo"), &place.root());
+    place.copy(&case.join("repo"));
     let output = place.loopc(&["graph", "plans/orders.loop.kdl"]);
     let found = text(&output.stdout);
     let digest = text(&place.loopc(&["build", "plans/orders.loop.kdl", "--digest"]).stdout);
@@ -292,7 +229,7 @@ fn the_drawn_graph_is_as_expected() {
 #[test]
 fn every_rule_is_explained_by_code_and_by_name() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let list = run(directory.path(), &["explain"], b"");
+    let list = output_of(directory.path(), &["explain"], b"");
     assert_eq!(list.status.code(), Some(0));
     let rules: Vec<(String, String)> = text(&list.stdout)
         .lines()
@@ -304,8 +241,8 @@ fn every_rule_is_explained_by_code_and_by_name() {
         .collect();
     assert!(rules.len() >= 39, "{}", text(&list.stdout));
     for (code, name) in rules {
-        let by_name = run(directory.path(), &["explain", &name], b"");
-        let by_code = run(directory.path(), &["explain", &code.to_lowercase()], b"");
+        let by_name = output_of(directory.path(), &["explain", &name], b"");
+        let by_code = output_of(directory.path(), &["explain", &code.to_lowercase()], b"");
         assert_eq!(by_name.status.code(), Some(0), "{name}");
         assert_eq!(by_name.stdout, by_code.stdout, "{name}");
         let page = text(&by_name.stdout);
@@ -322,9 +259,11 @@ fn colour_is_for_those_who_want_it() {
     let place = place();
     let plain = place.loopc(&["check"]);
     assert!(!plain.stdout.contains(&0x1b), "piped output is plain");
-    let forced = command(&place.root(), &["check"]).env("CLICOLOR_FORCE", "1").output().expect("loopc runs");
+    let forced =
+        loopc_command(&place.root(), &["check"]).env("CLICOLOR_FORCE", "1").output().expect("loopc runs");
     assert!(forced.stdout.contains(&0x1b));
-    let both = command(&place.root(), &["check"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output();
+    let both =
+        loopc_command(&place.root(), &["check"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output();
     assert_eq!(both.expect("loopc runs").stdout, plain.stdout);
 }
 
@@ -333,7 +272,7 @@ fn a_reader_that_leaves_early_is_no_error() {
     let units: String = (0..3000).map(|at| format!("    unit u{at} {{ nonsense; }}\n")).collect();
     let place =
         Place::new(&[("loop.kdl", PROJECT), ("plan.loop.kdl", &format!("feature F-1 {{\n{units}}}\n"))]);
-    let mut child = command(&place.root(), &["check"]).spawn().expect("loopc starts");
+    let mut child = loopc_command(&place.root(), &["check"]).spawn().expect("loopc starts");
     let mut first = [0; 20];
     child.stdout.take().expect("it is piped").read_exact(&mut first).expect("it prints");
     let output = child.wait_with_output().expect("loopc ends");
@@ -351,13 +290,17 @@ fn help_and_version_are_answers_and_no_failures() {
         vec!["graph", "--help"],
         vec!["explain", "--help"],
     ] {
-        let output = run(directory.path(), &arguments, b"");
+        let output = output_of(directory.path(), &arguments, b"");
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         let help = text(&output.stdout);
         assert!(help.contains("Exit codes:") && help.contains("Usage: loopc"), "{help}");
     }
-    let version = run(directory.path(), &["--version"], b"");
+    let version = output_of(directory.path(), &["--version"], b"");
     assert_eq!(version.status.code(), Some(0));
     assert!(text(&version.stdout).starts_with("loopc "));
-    assert_eq!(run(directory.path(), &[], b"").status.code(), Some(2), "nothing asked for is wrong usage");
+    assert_eq!(
+        output_of(directory.path(), &[], b"").status.code(),
+        Some(2),
+        "nothing asked for is wrong usage"
+    );
 }

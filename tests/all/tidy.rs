@@ -26,7 +26,9 @@ compiler/src/glob: crate::syntax COMPILER_ABOVE_SYNTAX
 compiler/src/plan: crate::syntax::lexer crate::check crate::graph
 compiler/src/check: crate::syntax::lexer
 compiler/src/graph: crate::syntax::lexer
-compiler/loopc/src: loop_runtime git2 tokio std::process::Command
+compiler/loopc/src: loop_runtime git2 tokio
+compiler/loopc/src/cli: std::process::Command
+compiler/loopc/src/disk: std::process::Command
 
 runtime/src/record: std::fs crate::process crate::sandbox crate::workspace crate::store RUNTIME_ABOVE
 runtime/src/store: crate::process crate::sandbox crate::workspace RUNTIME_ABOVE

@@ -16,6 +16,8 @@ pub enum Lane {
     Claude,
     /// bubblewrap with unprivileged namespaces, or as root. The value of the lane is its binary.
     Bubblewrap,
+    /// Graphviz. The value of the lane is `dot`.
+    Graphviz,
 }
 
 impl Lane {
@@ -23,6 +25,7 @@ impl Lane {
         match self {
             Lane::Claude => "claude",
             Lane::Bubblewrap => "bubblewrap",
+            Lane::Graphviz => "graphviz",
         }
     }
 
@@ -41,6 +44,11 @@ impl Lane {
                     reason.trim().into()
                 })
             }
+            Lane::Graphviz => match Command::new("dot").arg("-V").output() {
+                Ok(output) if output.status.success() => Ok(PathBuf::from("dot")),
+                Ok(_) => Err("`dot -V` fails".into()),
+                Err(error) => Err(format!("dot: {error}")),
+            },
             Lane::Bubblewrap => {
                 let tried = Command::new("bwrap")
                     .args([

@@ -7,6 +7,7 @@ mod binaries;
 mod counted;
 mod lanes;
 mod model;
+mod place;
 mod repo;
 mod scripted;
 mod snapshot;
@@ -16,6 +17,7 @@ pub use binaries::{loop_binary, loopc_binary, model_server_binary, workspace_roo
 pub use counted::{LEVELS, each_level};
 pub use lanes::{Lane, lane, skipped};
 pub use model::Model;
+pub use place::{Place, loopc_command, output_of, text};
 pub use repo::{Journal, Outcome, Repo, Running, git_at};
 pub use scripted::{BRANCH, PLAN, creates};
 pub use snapshot::Snapshot;

@@ -2,12 +2,20 @@
 //!
 //! Does not know what the files say. Nothing outside the repository is ever read.
 
+mod index;
+mod listing;
+#[cfg(test)]
+mod tests;
+
 use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::sync::Arc;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use loop_compiler::source::{PathKind, ReadError, Sources};
+use loop_compiler::source::{Ignored, PathKind, ReadError, Sources};
+
+use listing::Listing;
 
 /// The project's own file.
 pub const PROJECT_FILE: &str = "loop.kdl";
@@ -178,7 +186,7 @@ impl Repository {
 
     /// Reads files for the compiler.
     pub fn sources(&self) -> DiskSources {
-        DiskSources { root: self.root.clone() }
+        DiskSources { listing: Arc::new(Listing::new(self.root.clone())), root: self.root.clone() }
     }
 }
 
@@ -191,10 +199,12 @@ fn nearest_project(root: &Utf8Path, directory: &Utf8Path) -> Option<Utf8PathBuf>
         .and_then(|file| Some(file.strip_prefix(root).ok()?.to_owned()))
 }
 
-/// The working files of one repository, as the compiler may see them.
+/// The working files of one repository, as the compiler may see them. What the repository holds is listed once:
+/// who looks again later, such as a watcher, asks for new sources.
 #[derive(Clone, Debug)]
 pub struct DiskSources {
     root: Utf8PathBuf,
+    listing: Arc<Listing>,
 }
 
 impl DiskSources {
@@ -295,6 +305,19 @@ impl Sources for DiskSources {
             Err(_) => None,
         }
     }
+
+    fn files(&self) -> Option<&[Utf8PathBuf]> {
+        self.listing.files()
+    }
+
+    fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+        self.listing.ignored(path, kind)
+    }
+
+    fn executable(&self, path: &Utf8Path) -> Option<bool> {
+        let (_, found) = self.resolve(path).ok()?;
+        found.is_file().then(|| found.permissions().mode() & 0o111 != 0)
+    }
 }
 
 /// Sources with one file laid over them: a plan from standard input, or the unsaved text of an editor.
@@ -312,171 +335,17 @@ impl Sources for Overlay<'_> {
     fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
         if path == self.path { Some(PathKind::File) } else { self.under.kind(path) }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    struct Place {
-        _keep: tempfile::TempDir,
-        root: Utf8PathBuf,
+    /// Those below: that the text laid over them is one more file matters to no pattern of a plan.
+    fn files(&self) -> Option<&[Utf8PathBuf]> {
+        self.under.files()
     }
 
-    /// A repository (an empty `.git` is enough) with files.
-    fn repository(files: &[(&str, &str)]) -> Place {
-        let keep = tempfile::tempdir().expect("a temporary directory");
-        let above =
-            Utf8PathBuf::from_path_buf(keep.path().canonicalize().expect("it exists")).expect("UTF-8");
-        let root = above.join("repo");
-        std::fs::create_dir_all(root.join(".git")).expect("it can be made");
-        for (path, text) in files {
-            write(&root.join(path), text);
-        }
-        Place { _keep: keep, root }
+    fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+        self.under.ignored(path, kind)
     }
 
-    fn write(path: &Utf8Path, text: &str) {
-        std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("it can be made");
-        std::fs::write(path, text).expect("it can be written");
-    }
-
-    fn paths(names: &[&str]) -> Vec<Utf8PathBuf> {
-        names.iter().map(Utf8PathBuf::from).collect()
-    }
-
-    #[test]
-    fn the_nearest_project_file_counts_and_none_above_the_git_root() {
-        let place = repository(&[("a/loop.kdl", ""), ("a/b/x.loop.kdl", ""), ("c/d", "")]);
-        write(&place.root.join("../loop.kdl"), "");
-        let find = |path: &str| Repository::find(&place.root.join(path)).expect("it is a repository");
-        assert_eq!(find("a/b").project, Some("a/loop.kdl".into()));
-        assert_eq!(find("a/b/x.loop.kdl").project, Some("a/loop.kdl".into()));
-        assert_eq!(find("a/b").root, place.root);
-        assert_eq!(find("c").project, None);
-        assert_eq!(find("").project_of(Utf8Path::new("a/b/x.loop.kdl")), Some("a/loop.kdl".into()));
-        assert_eq!(find("").project_of(Utf8Path::new("x.loop.kdl")), None);
-    }
-
-    #[test]
-    fn outside_a_repository_and_nowhere_are_told_apart() {
-        let keep = tempfile::tempdir().expect("a temporary directory");
-        let path = Utf8Path::from_path(keep.path()).expect("UTF-8");
-        assert!(matches!(Repository::find(path), Err(DiskError::NoRepository(_))));
-        let nowhere = Repository::find(&path.join("nowhere")).expect_err("it does not exist");
-        assert!(nowhere.to_string().ends_with("no such file or directory"), "{nowhere}");
-    }
-
-    #[test]
-    fn plans_are_sorted_and_ignored_hidden_and_foreign_ones_are_left_out() {
-        let place = repository(&[
-            (".gitignore", "/target/\n*.draft.loop.kdl\n"),
-            ("loop.kdl", ""),
-            ("b.loop.kdl", ""),
-            ("a/z.loop.kdl", ""),
-            ("a/y.kdl", ""),
-            ("a/n.draft.loop.kdl", ""),
-            ("target/t.loop.kdl", ""),
-            (".hidden/h.loop.kdl", ""),
-            ("vendor/other/.git/HEAD", ""),
-            ("vendor/other/o.loop.kdl", ""),
-            ("vendor/v.loop.kdl", ""),
-        ]);
-        std::fs::create_dir(place.root.join("dir.loop.kdl")).expect("it can be made");
-        symlink("b.loop.kdl", place.root.join("link.loop.kdl")).expect("it can be made");
-        let repository = Repository::find(&place.root).expect("it is a repository");
-        assert_eq!(repository.plans(), Ok(paths(&["a/z.loop.kdl", "b.loop.kdl", "vendor/v.loop.kdl"])));
-        assert_eq!(repository.plans_below(Utf8Path::new("a")), Ok(paths(&["a/z.loop.kdl"])));
-        assert_eq!(
-            repository.plans_below(Utf8Path::new("vendor/other")),
-            Ok(paths(&["vendor/other/o.loop.kdl"])),
-            "a directory that is asked for is searched"
-        );
-    }
-
-    #[test]
-    fn paths_of_a_person_become_paths_from_the_root() {
-        let place = repository(&[("a/b.loop.kdl", "")]);
-        let repository = Repository::find(&place.root).expect("it is a repository");
-        let from =
-            |current: &str, path: &str| repository.relative(&place.root.join(current), Utf8Path::new(path));
-        assert_eq!(from("a", "b.loop.kdl"), Ok("a/b.loop.kdl".into()));
-        assert_eq!(from("a", "../a/b.loop.kdl"), Ok("a/b.loop.kdl".into()));
-        assert_eq!(from("a", ".."), Ok("".into()));
-        assert_eq!(from("", "."), Ok("".into()));
-        assert_eq!(from("", place.root.join("a").as_str()), Ok("a".into()));
-        assert!(matches!(from("", "../x.loop.kdl"), Err(DiskError::Outside { .. })));
-        assert!(matches!(from("", "nowhere/x.loop.kdl"), Err(DiskError::Io { .. })));
-    }
-
-    #[test]
-    fn links_are_followed_inside_the_repository_and_never_out_of_it() {
-        let place = repository(&[("a/b/text", "inside"), ("d/x", "")]);
-        write(&place.root.join("../secret"), "outside");
-        let root = &place.root;
-        for (target, link) in [
-            ("a/b/text", "plain"),
-            ("../a/b", "d/up"),
-            ("../../secret", "d/out"),
-            ("../repo/plain", "around"),
-            ("loop-b", "loop-a"),
-            ("loop-a", "loop-b"),
-            ("nowhere", "dangling"),
-            ("/etc/hostname", "absolute"),
-        ] {
-            symlink(target, root.join(link)).expect("it can be made");
-        }
-        symlink(root.join("a"), root.join("absolute-inside")).expect("it can be made");
-        let sources = Repository::find(root).expect("it is a repository").sources();
-        let read = |path: &str| sources.read(Utf8Path::new(path));
-        for path in ["a/b/text", "plain", "d/up/text", "absolute-inside/b/text"] {
-            assert_eq!(read(path), Ok(b"inside".to_vec()), "{path}");
-        }
-        for path in ["d/out", "around", "absolute"] {
-            assert_eq!(read(path), Err(ReadError::Escapes), "{path}");
-            assert_eq!(sources.kind(Utf8Path::new(path)), Some(PathKind::Other), "{path}");
-        }
-        assert!(matches!(read("loop-a"), Err(ReadError::Denied(_))));
-        assert_eq!(read("dangling"), Err(ReadError::Missing));
-        assert_eq!(read("a/b/text/more"), Err(ReadError::Missing));
-        assert_eq!(read("../secret"), Err(ReadError::Escapes));
-        assert_eq!(sources.kind(Utf8Path::new("d/up")), Some(PathKind::Directory));
-        assert_eq!(sources.kind(Utf8Path::new("nowhere")), None);
-    }
-
-    #[test]
-    fn pipes_devices_and_directories_are_no_files_and_are_not_opened() {
-        let place = repository(&[("d/x", "")]);
-        let pipe = place.root.join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_std_path(), rustix::fs::Mode::RUSR)
-            .expect("it can be made");
-        let sources = Repository::find(&place.root).expect("it is a repository").sources();
-        // Opening the pipe would wait for a writer that never comes.
-        assert_eq!(sources.read(Utf8Path::new("pipe")), Err(ReadError::NotAFile));
-        assert_eq!(sources.kind(Utf8Path::new("pipe")), Some(PathKind::Other));
-        assert_eq!(sources.read(Utf8Path::new("d")), Err(ReadError::NotAFile));
-    }
-
-    #[test]
-    fn a_file_beyond_the_limit_is_refused_unread() {
-        let place = repository(&[]);
-        let file = std::fs::File::create(place.root.join("big")).expect("it can be made");
-        file.set_len(MAX_FILE + 1).expect("a sparse file");
-        let sources = Repository::find(&place.root).expect("it is a repository").sources();
-        assert_eq!(sources.read(Utf8Path::new("big")), Err(ReadError::TooLarge(MAX_FILE)));
-        file.set_len(MAX_FILE).expect("a sparse file");
-        assert_eq!(sources.read(Utf8Path::new("big")).map(|bytes| bytes.len() as u64), Ok(MAX_FILE));
-    }
-
-    #[test]
-    fn an_overlay_hides_the_file_below_it() {
-        let place = repository(&[("a", "below"), ("b", "other")]);
-        let disk = Repository::find(&place.root).expect("it is a repository").sources();
-        let overlay = Overlay { under: &disk, path: "a".into(), bytes: b"above".to_vec() };
-        assert_eq!(overlay.read(Utf8Path::new("a")), Ok(b"above".to_vec()));
-        assert_eq!(overlay.read(Utf8Path::new("b")), Ok(b"other".to_vec()));
-        assert_eq!(overlay.kind(Utf8Path::new("c")), None);
+    fn executable(&self, path: &Utf8Path) -> Option<bool> {
+        self.under.executable(path)
     }
 }

@@ -3,4 +3,5 @@
 //! Does not know what a plan says, nor how to check one; `loop-compiler` does. `loopc` and `loop` share it.
 
 pub mod disk;
+pub mod revision;
 pub mod terminal;

@@ -37,7 +37,7 @@ pub(crate) fn plan(text: &str) -> Plan {
         units.iter().enumerate().map(|(at, id)| (id.as_str(), at as u32)).collect();
     if gates.is_empty() {
         let id = places.of("main".to_owned());
-        plan.gates.push(Gate { implied: true, approve: Approve::Auto, ..gate(id) });
+        plan.gates.push(Gate { implied: true, approve: Approve::Auto(Bounds::default()), ..gate(id) });
     }
     for line in lines() {
         let mut words = line.split(' ');
@@ -121,6 +121,8 @@ fn empty(places: &mut Places) -> Plan {
             goal: None,
             base: None,
             sources: Vec::new(),
+            milestone: None,
+            labels: Vec::new(),
             budget: Budget::default(),
         }),
         requirements: Vec::new(),
@@ -165,6 +167,9 @@ fn gate(id: Spanned<String>) -> Gate {
         accept: Vec::new(),
         budget: Budget::default(),
         approve: Approve::Human,
+        repair: None,
+        milestone: None,
+        labels: Vec::new(),
     }
 }
 
@@ -193,7 +198,9 @@ fn unit(id: Spanned<String>, gate: GateIx) -> Unit {
         constraints: Vec::new(),
         steps: Vec::new(),
         prompt: Vec::new(),
+        shows: Vec::new(),
         stops: Vec::new(),
+        handoffs: Vec::new(),
         agent: Some(Spanned::new(AgentIx(0), Span { file: FileId(0), start: 0, end: 0 })),
         model: None,
         effort: None,
@@ -201,6 +208,9 @@ fn unit(id: Spanned<String>, gate: GateIx) -> Unit {
         timeout: Timeout::default(),
         budget: Budget::default(),
         labels: Vec::new(),
+        priority: None,
+        estimate_ms: None,
+        was: None,
         broken: false,
     }
 }

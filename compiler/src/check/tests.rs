@@ -256,7 +256,14 @@ fn named_headings_exist() {
 
 fn criterion(text: &str) -> Criterion {
     let span = crate::source::Span { file: crate::source::FileId(0), start: 1, end: 2 };
-    Criterion { text: text.to_owned(), by: Vec::new(), predicates: Vec::new(), check_stated: false, span }
+    Criterion {
+        text: text.to_owned(),
+        by: Vec::new(),
+        predicates: Vec::new(),
+        red_before: None,
+        check_stated: false,
+        span,
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
-use crate::plan::{Agent, Budget, By, Criterion, Role, Tier, Unit, VerifierIx, Via};
+use crate::plan::{Agent, Approve, Budget, By, Criterion, Role, Tier, Unit, VerifierIx, Via};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -134,7 +134,9 @@ fn impossible_budgets(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) 
     let plan = context.plan;
     let mut reported: BTreeSet<Span> = BTreeSet::new();
     let mut report = |budget: &Budget, unit: &Unit, agent: &Agent| {
-        let (Some(_), Some(span)) = (budget.micro_usd, budget.span) else { return };
+        let (Some(_), Some(span)) = (budget.micro_usd.or(budget.retry_micro_usd), budget.span) else {
+            return;
+        };
         if reported.insert(span) {
             let message = format!(
                 "the budget in money holds for `{}`, whose agent `{}` reports no cost",
@@ -159,6 +161,10 @@ fn impossible_budgets(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) 
         let gate = &plan.gates[unit.gate.0 as usize].budget;
         for budget in [&unit.budget, gate].into_iter().chain(feature).chain(project) {
             report(budget, unit, agent);
+        }
+        if let Approve::Auto(bounds) = plan.gates[unit.gate.0 as usize].approve {
+            let bound = Budget { micro_usd: bounds.micro_usd, span: bounds.span, ..Budget::default() };
+            report(&bound, unit, agent);
         }
     }
 }

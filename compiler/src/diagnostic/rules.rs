@@ -100,6 +100,7 @@ rules! {
     "L0207" "unknown-import" Error false "the file to import, or a name in it, does not exist"
     "L0208" "import-cycle" Error false "files import each other"
     "L0209" "unknown-rule" Error false "no rule has this name"
+    "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
     "L0302" "later-gate-dependency" Error false "a unit waits for a unit of a later gate"

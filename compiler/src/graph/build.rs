@@ -98,6 +98,8 @@ fn feature(plan: &Plan) -> Feature {
         base: feature.base.clone().or_else(|| project.and_then(|project| project.base.clone())),
         budget: limits(&feature.budget),
         project_budget: project.map(|project| limits(&project.budget)).unwrap_or_default(),
+        milestone: feature.milestone.clone(),
+        labels: set(feature.labels.iter().cloned()),
     }
 }
 
@@ -118,6 +120,7 @@ fn unit_node(plan: &Plan, ix: UnitIx, index: u32) -> Node {
             None => reference.path.to_string(),
         })),
         inputs: unit.inputs.iter().map(|pattern| pattern.value.to_string()).collect(),
+        handoffs: handoffs(plan, unit),
     };
     let work = unit.role == Role::Work;
     let agent = unit.agent.as_ref().map(|agent| &plan.agents[agent.value.0 as usize]).filter(|_| work);
@@ -141,6 +144,15 @@ fn unit_node(plan: &Plan, ix: UnitIx, index: u32) -> Node {
             verifier: skip.verifier.value.clone(),
             reason: skip.reason.clone().unwrap_or_default(),
         })),
+        shows: unit
+            .shows
+            .iter()
+            .map(|show| Show { text: show.text.clone(), command: command(&show.command) })
+            .collect(),
+        priority: unit.priority,
+        estimate_ms: unit.estimate_ms,
+        was: unit.was.as_ref().map(|was| was.value.clone()),
+        oracles: oracles(plan, &unit.accept, &unit.verify),
         ..Policy::default()
     };
     if let Role::Manual { owner, evidence } = &unit.role {
@@ -193,11 +205,53 @@ fn gate_node(plan: &Plan, ix: GateIx, members: &[&plan::Unit], index: u32) -> No
                 .collect(),
             manuals: manuals(plan, &gate.accept),
             budget: limits(&gate.budget),
+            labels: set(gate.labels.iter().cloned()),
             human_approval: gate.approve == plan::Approve::Human,
+            oracles: oracles(plan, &gate.accept, &gate.verify),
+            bounds: match gate.approve {
+                plan::Approve::Human => Bounds::default(),
+                plan::Approve::Auto(bounds) => {
+                    Bounds { micro_usd: bounds.micro_usd, attempts: bounds.attempts }
+                }
+            },
+            repair: gate
+                .repair
+                .map(|repair| Repair { attempts: repair.attempts, micro_usd: repair.micro_usd }),
+            milestone: gate.milestone.clone(),
             ..Policy::default()
         },
         scope: Scope::default(),
     }
+}
+
+/// What the needed units hand on, in plan order. It stands in the ask of the unit that reads it: another word there
+/// is asked of that one again, and not of the unit that handed it on.
+fn handoffs(plan: &Plan, unit: &plan::Unit) -> Vec<String> {
+    let mut needs: Vec<UnitIx> = unit.needs.iter().map(|need| need.value).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    needs.iter().flat_map(|need| plan.units[need.0 as usize].handoffs.iter().cloned()).collect()
+}
+
+/// Criteria that must fail before the work begins. A verifier runs with the parameters that the unit gives it.
+fn oracles(plan: &Plan, criteria: &[plan::Criterion], uses: &[plan::Verification]) -> Vec<Oracle> {
+    let used = |by: &plan::By| match by {
+        plan::By::Verifier(verifier) => {
+            Some(match uses.iter().find(|verification| verification.verifier == *verifier) {
+                Some(verification) => verify(plan, verification),
+                None => plain(plan, *verifier, &[]),
+            })
+        }
+        plan::By::Manual(_) => None,
+    };
+    let prepared = criteria.iter().filter(|criterion| criterion.red_before.is_some());
+    prepared
+        .map(|criterion| Oracle {
+            text: criterion.text.clone(),
+            verify: set(criterion.by.iter().filter_map(used)),
+            predicates: predicates(&criterion.predicates),
+        })
+        .collect()
 }
 
 /// A verifier as a gate runs it: without parameters, and it must pass. One that cannot do without its parameters
@@ -332,12 +386,16 @@ fn paths_of(paths: &[Pattern]) -> Vec<String> {
 
 fn check(check: &plan::Check) -> Check {
     Check {
-        command: match &check.command {
-            plan::Command::Run(words) => Command::Run(words.clone()),
-            plan::Command::Shell(text) => Command::Shell(text.clone()),
-        },
+        command: command(&check.command),
         exit: set(check.exit.iter().copied()),
         stdout: check.stdout.clone(),
+    }
+}
+
+fn command(command: &plan::Command) -> Command {
+    match command {
+        plan::Command::Run(words) => Command::Run(words.clone()),
+        plan::Command::Shell(text) => Command::Shell(text.clone()),
     }
 }
 
@@ -350,7 +408,12 @@ fn timeout(timeout: &plan::Timeout) -> Timeout {
 }
 
 fn limits(budget: &plan::Budget) -> Limits {
-    Limits { micro_usd: budget.micro_usd, tokens: budget.tokens, time_ms: budget.time_ms }
+    Limits {
+        micro_usd: budget.micro_usd,
+        tokens: budget.tokens,
+        time_ms: budget.time_ms,
+        retry_micro_usd: budget.retry_micro_usd,
+    }
 }
 
 /// Sorted, each once.

@@ -165,6 +165,14 @@ pub fn policy_digest(policy: &Policy, scope: &Scope) -> String {
     })
 }
 
+/// What [`policy_digest`] is over, as lines for people.
+pub fn policy_fields(policy: &Policy, scope: &Scope) -> Vec<KeyField> {
+    let mut fields = Explanation::default();
+    walk_policy(&mut fields, policy);
+    walk_scope(&mut fields, scope);
+    fields.into_fields()
+}
+
 /// Digest of what an approval of the gate stands for: asks, scopes, verifiers and approve rules of the gate and
 /// of everything before it. Agents, models, limits, titles, labels and plan order are no part of it.
 ///
@@ -301,6 +309,7 @@ fn walk_unit_key(m: &mut impl Manifest, inputs: &UnitKeyInputs<'_>) {
         }
         m.end();
     }
+    walk_handoffs(m, inputs.ask);
 }
 
 fn walk_content(m: &mut impl Manifest, content: Option<&Content>) {
@@ -356,6 +365,8 @@ fn walk_graph(m: &mut impl Manifest, graph: &Graph) {
     m.optional(4, "base", graph.feature.base.as_deref());
     walk_limits(m, 5, "budget", &graph.feature.budget);
     walk_limits(m, 6, "project-budget", &graph.feature.project_budget);
+    m.optional(7, "milestone", graph.feature.milestone.as_deref());
+    m.texts(8, "label", &graph.feature.labels);
     m.end();
     for node in &graph.nodes {
         m.begin(2, "node");
@@ -439,6 +450,12 @@ fn walk_ask(m: &mut impl Manifest, ask: &Ask) {
         m.end();
     }
     m.texts(8, "inputs", &ask.inputs);
+    walk_handoffs(m, ask);
+}
+
+/// Behind the lists, whose tags an ask and a unit key do not share.
+fn walk_handoffs(m: &mut impl Manifest, ask: &Ask) {
+    m.texts(10, "handoff", &ask.handoffs);
 }
 
 /// The fields of an ask that are in a unit's key as they stand; the others are there with their content.
@@ -537,6 +554,48 @@ fn walk_policy(m: &mut impl Manifest, policy: &Policy) {
     m.flag(15, "human-approval", policy.human_approval);
     m.optional(16, "owner", policy.owner.as_deref());
     m.texts(17, "evidence", &policy.evidence);
+    for show in &policy.shows {
+        m.begin(18, "show");
+        m.text(1, "text", &show.text);
+        match &show.command {
+            Command::Run(words) => m.texts(2, "run", words),
+            Command::Shell(text) => m.text(3, "shell", text),
+        }
+        m.end();
+    }
+    walk_limit(m, 19, "priority", policy.priority.map(u64::from));
+    walk_limit(m, 20, "estimate-ms", policy.estimate_ms);
+    m.optional(21, "was", policy.was.as_deref());
+    for oracle in &policy.oracles {
+        walk_oracle(m, 22, oracle);
+    }
+    walk_bounds(m, 23, &policy.bounds);
+    if let Some(repair) = &policy.repair {
+        m.begin(24, "repair");
+        m.number(1, "attempts", repair.attempts.into());
+        walk_limit(m, 2, "micro-usd", repair.micro_usd);
+        m.end();
+    }
+    m.optional(25, "milestone", policy.milestone.as_deref());
+}
+
+fn walk_oracle(m: &mut impl Manifest, tag: u32, oracle: &Oracle) {
+    m.begin(tag, "oracle");
+    m.text(1, "text", &oracle.text);
+    for verify in &oracle.verify {
+        walk_verify(m, 2, verify);
+    }
+    for predicate in &oracle.predicates {
+        walk_predicate(m, 3, predicate);
+    }
+    m.end();
+}
+
+fn walk_bounds(m: &mut impl Manifest, tag: u32, bounds: &Bounds) {
+    m.begin(tag, "bounds");
+    walk_limit(m, 1, "micro-usd", bounds.micro_usd);
+    walk_limit(m, 2, "attempts", bounds.attempts.map(u64::from));
+    m.end();
 }
 
 fn walk_verify(m: &mut impl Manifest, tag: u32, verify: &Verify) {
@@ -582,6 +641,7 @@ fn walk_limits(m: &mut impl Manifest, tag: u32, name: &str, limits: &Limits) {
     walk_limit(m, 1, "micro-usd", limits.micro_usd);
     walk_limit(m, 2, "tokens", limits.tokens);
     walk_limit(m, 3, "time-ms", limits.time_ms);
+    walk_limit(m, 4, "retry-micro-usd", limits.retry_micro_usd);
     m.end();
 }
 
@@ -619,6 +679,10 @@ fn walk_closure(m: &mut impl Manifest, graph: &Graph, gate: &str) {
         }
         m.texts(7, "manual", &node.policy.manuals);
         m.flag(8, "human-approval", node.policy.human_approval);
+        for oracle in &node.policy.oracles {
+            walk_oracle(m, 9, oracle);
+        }
+        walk_bounds(m, 10, &node.policy.bounds);
         m.end();
     }
     let used: BTreeSet<&str> =

@@ -3,10 +3,13 @@
 //! Does not know the plan's text, nor anything that changes between two machines.
 
 mod build;
+pub mod diff;
 mod encode;
 pub mod explain;
 pub mod hash;
 pub mod node;
+pub mod outline;
+pub mod picture;
 #[cfg(test)]
 mod tests;
 mod topology;

@@ -184,7 +184,7 @@ fn edits() -> Vec<NamedEdit> {
         }),
         ("verifier", false, |plan| plan.verifiers[0].check.exit.push(3)),
         ("verifier's timeout", false, |plan| plan.verifiers[0].timeout.idle_ms = Some(3)),
-        ("approval", false, |plan| plan.gates[0].approve = plan::Approve::Auto),
+        ("approval", false, |plan| plan.gates[0].approve = plan::Approve::Auto(plan::Bounds::default())),
         ("gate's goal", false, |plan| plan.gates[0].goal = Some("g".to_owned())),
         ("protect", false, |plan| {
             let protected = crate::glob::Pattern::of_path("LICENSE");

@@ -1,7 +1,7 @@
 //! Loads the files of one compilation: the project's, the plan, and what they import, and puts together which
-//! verifiers and agents each of them can name.
+//! verifiers, reviewers, agents and templates each of them can name.
 //!
-//! Does not know what a verifier or an agent says.
+//! Does not know what any of them says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::names::{Names, duplicate};
 use super::read::{self, File, Node};
 use super::schema::{PLAN_FILE, PROJECT_FILE};
+use super::stdlib;
 use super::values::{self, PathProblem};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{FileId, ReadError, SourceFile, SourceMap, Sources, Span};
 use crate::syntax::{self, NodeId};
 
@@ -25,11 +26,13 @@ pub(crate) struct Place {
     pub(crate) node: NodeId,
 }
 
-/// The names that one file can use.
+/// The names that one file can use, a table for each name space.
 #[derive(Clone, Debug)]
 pub(crate) struct Visible {
+    /// Verifiers and reviewers: both judge, so they share their names.
     pub(crate) verifiers: Names<Place>,
     pub(crate) agents: Names<Place>,
+    pub(crate) templates: Names<Place>,
 }
 
 /// Everything that was read.
@@ -92,13 +95,13 @@ pub(crate) fn load(
     for file in order {
         tables[file] = Some(loader.table(file, &tables));
     }
-    let mut visible = project.and_then(|file| tables[file].take()).unwrap_or_else(Visible::new);
-    if let Some(table) = plan.and_then(|file| tables[file].take()) {
-        for (name, place, span) in table.verifiers.iter() {
-            loader.diagnostics.extend(visible.verifiers.declare(name, place, span));
-        }
-        for (name, place, span) in table.agents.iter() {
-            loader.diagnostics.extend(visible.agents.declare(name, place, span));
+    let tables: Vec<Visible> = tables.into_iter().map(|table| table.unwrap_or_else(Visible::new)).collect();
+    let mut visible = project.map_or_else(Visible::new, |file| tables[file].clone());
+    if let Some(file) = plan {
+        for (all, own) in visible.spaces_mut().into_iter().zip(tables[file].spaces()) {
+            for (name, place, span) in own.iter() {
+                loader.diagnostics.extend(all.declare(name, place, span));
+            }
         }
     }
     Loaded { files: loader.files, project, plan, visible }
@@ -106,7 +109,29 @@ pub(crate) fn load(
 
 impl Visible {
     fn new() -> Visible {
-        Visible { verifiers: Names::new("verifier"), agents: Names::new("agent") }
+        Visible {
+            verifiers: Names::new("verifier"),
+            agents: Names::new("agent"),
+            templates: Names::new("template"),
+        }
+    }
+
+    fn spaces(&self) -> [&Names<Place>; 3] {
+        [&self.verifiers, &self.agents, &self.templates]
+    }
+
+    fn spaces_mut(&mut self) -> [&mut Names<Place>; 3] {
+        [&mut self.verifiers, &mut self.agents, &mut self.templates]
+    }
+
+    /// The name space of what a node at the top defines.
+    fn space_of(&mut self, node: &str) -> Option<&mut Names<Place>> {
+        match node {
+            "verifier" | "reviewer" => Some(&mut self.verifiers),
+            "agent" => Some(&mut self.agents),
+            "template" => Some(&mut self.templates),
+            _ => None,
+        }
     }
 }
 
@@ -127,15 +152,23 @@ impl Loader<'_> {
         }
     }
 
-    /// Reads, parses and checks the shape of a file, once.
+    /// Reads, parses and checks the shape of a file of the repository, once.
     fn file(&mut self, path: &Utf8Path) -> Result<FileIx, ReadProblem> {
+        self.parsed(path, None)
+    }
+
+    /// `standard`: the text of a file of the standard library, which is not read from anywhere.
+    fn parsed(&mut self, path: &Utf8Path, standard: Option<&str>) -> Result<FileIx, ReadProblem> {
         if let Some(known) = self.by_path.get(path) {
             return Ok(*known);
         }
         let id = match self.map.by_path(path) {
             Some(id) => id,
             None => {
-                let bytes = self.sources.read(path).map_err(ReadProblem::Source)?;
+                let bytes = match standard {
+                    Some(text) => text.as_bytes().to_vec(),
+                    None => self.sources.read(path).map_err(ReadProblem::Source)?,
+                };
                 let next = FileId(self.map.files().count() as u32);
                 let (text, found) = syntax::decode(next, bytes);
                 self.diagnostics.extend(found);
@@ -203,13 +236,14 @@ impl Loader<'_> {
         }
         let relative = written.starts_with("./") || written.starts_with("../");
         if !relative && !written.starts_with('/') {
-            let meanwhile = if written.ends_with(".kdl") {
-                format!("a path to a file begins with `./` or `../`: \"./{written}\"")
-            } else {
-                "define the verifiers in loop.kdl, or in a file of yours that you import with \"./...\""
-                    .to_owned()
-            };
-            self.diagnostics.push(read::not_yet(span, "the standard library", &meanwhile));
+            return self.standard(written, span);
+        }
+        if relative && stdlib::is_path(&self.files[at].path) {
+            let found =
+                Diagnostic::new("unknown-import", span, format!("`{written}` leads nowhere from here"))
+                    .at("this file stands in no repository")
+                    .help("files of the standard library import each other as `std/NAME`");
+            self.diagnostics.push(found);
             return None;
         }
         let path = match values::resolve(self.files[at].directory(), written) {
@@ -232,6 +266,33 @@ impl Loader<'_> {
                 None
             }
         }
+    }
+
+    /// The file of the standard library that is imported under this name.
+    fn standard(&mut self, written: &str, span: Span) -> Option<FileIx> {
+        if let Some(text) = stdlib::text(written) {
+            return self.parsed(&stdlib::path(written), Some(text)).ok();
+        }
+        let found =
+            Diagnostic::new("unknown-import", span, format!("the standard library has no file `{written}`"))
+                .at("no such file in the standard library");
+        let names = stdlib::FILES.iter().map(|(name, _)| *name);
+        let bare = format!("std/{}", written.trim_end_matches(".kdl").trim_start_matches("std/"));
+        let near = stdlib::FILES.iter().map(|(name, _)| *name).find(|name| *name == bare);
+        let found = match near.or_else(|| did_you_mean(written, names.clone())) {
+            Some(near) => found.help(format!("a file with a similar name exists: `{near}`")).replace(
+                span,
+                values::quote(near),
+                format!("replace with `{near}`"),
+                Applicability::Unsafe,
+            ),
+            None if !written.starts_with("std/") => {
+                found.help(format!("a path to a file of yours begins with `./` or `../`: \"./{written}\""))
+            }
+            None => found.help(format!("it has {}", names.collect::<Vec<_>>().join(", "))),
+        };
+        self.diagnostics.push(found);
+        None
     }
 
     /// Files, each behind those that it imports. An import that closes a circle is reported and cut.
@@ -308,11 +369,7 @@ impl Loader<'_> {
             let Some(name) = node.argument(0).and_then(read::name) else { continue };
             let place = Some(Place { file: at, node: node.id });
             let span = node.argument(0).map_or(node.name_span(), |entry| entry.value_span);
-            let clash = match node.name() {
-                "verifier" => table.verifiers.declare(name, place, span),
-                "agent" => table.agents.declare(name, place, span),
-                _ => None,
-            };
+            let clash = table.space_of(node.name()).and_then(|names| names.declare(name, place, span));
             self.diagnostics.extend(clash);
         }
         for (name, span) in not_read_yet(file) {
@@ -322,38 +379,26 @@ impl Loader<'_> {
         for import in std::mem::take(&mut self.imports[at]) {
             let from = import.target.and_then(|target| Some((target, tables[target].as_ref()?)));
             for name in &import.names {
-                let clash = match from {
+                match from {
                     Some((target, exports)) => self.take(&mut table, name, exports, target),
-                    None => {
-                        let verifier = table.verifiers.declare(&name.local, None, name.local_span);
-                        verifier.or(table.agents.declare(&name.local, None, name.local_span))
-                    }
-                };
-                self.diagnostics.extend(clash);
+                    None => self.unusable(&mut table, name),
+                }
             }
         }
         table
     }
 
-    /// Puts one imported name into `table`; returns the clash, if there is one.
-    fn take(
-        &mut self,
-        table: &mut Visible,
-        name: &Imported,
-        exports: &Visible,
-        target: FileIx,
-    ) -> Option<Diagnostic> {
-        let verifier = exports.verifiers.get(&name.exported);
-        let agent = exports.agents.get(&name.exported);
-        if let Some((place, _)) = verifier {
-            let clash = table.verifiers.declare(&name.local, place, name.local_span);
-            if agent.is_none() {
-                return clash;
+    /// Puts one imported name into `table`: into each name space that exports it.
+    fn take(&mut self, table: &mut Visible, name: &Imported, exports: &Visible, target: FileIx) {
+        let mut known = false;
+        for (own, exported) in table.spaces_mut().into_iter().zip(exports.spaces()) {
+            if let Some((place, _)) = exported.get(&name.exported) {
+                known = true;
+                self.diagnostics.extend(own.declare(&name.local, place, name.local_span));
             }
-            self.diagnostics.extend(clash);
         }
-        if let Some((place, _)) = agent {
-            return table.agents.declare(&name.local, place, name.local_span);
+        if known {
+            return;
         }
         if !self.files[target].is_broken() {
             let path = &self.files[target].path;
@@ -364,26 +409,40 @@ impl Loader<'_> {
             )
             .at("not defined there");
             let mut all = Names::new("name");
-            for (name, _, span) in exports.verifiers.iter().chain(exports.agents.iter()) {
+            for (name, _, span) in exports.spaces().into_iter().flat_map(Names::iter) {
                 let _ = all.declare(name, Some(()), span);
             }
-            self.diagnostics.push(all.suggest(found, &name.exported, name.exported_span));
+            let offered: Vec<String> = all.iter().map(|(name, ..)| format!("`{name}`")).collect();
+            let found = all.suggest(found, &name.exported, name.exported_span);
+            let few = !offered.is_empty() && offered.len() <= 12;
+            self.diagnostics.push(match found.fixes.is_empty() && few {
+                true => found.help(format!("it defines {}", offered.join(", "))),
+                false => found,
+            });
         }
-        let first = table.verifiers.get(&name.local).map(|(_, span)| span);
-        let _ = table.verifiers.declare(&name.local, None, name.local_span);
-        let _ = table.agents.declare(&name.local, None, name.local_span);
-        first.map(|first| duplicate("name", &name.local, first, name.local_span))
+        self.unusable(table, name);
+    }
+
+    /// An imported name of which is not known what it stands for: whoever uses it is not told that it is unknown.
+    fn unusable(&mut self, table: &mut Visible, name: &Imported) {
+        let mut clash = None;
+        for names in table.spaces_mut() {
+            let first = names.get(&name.local).map(|(_, span)| span);
+            let _ = names.declare(&name.local, None, name.local_span);
+            clash = clash.or(first);
+        }
+        self.diagnostics.extend(clash.map(|first| duplicate("name", &name.local, first, name.local_span)));
     }
 }
 
-/// Ids of `reviewer` and `template` nodes, which this version does not read.
+/// Ids of `reviewer` nodes, which this version does not read.
 fn not_read_yet(file: &File) -> Vec<(String, Span)> {
     let document = &file.document;
     let mut found = Vec::new();
     for root in document.roots() {
         let inside = document.children(root).filter(|_| &*document.node(root).name == "project");
         for id in std::iter::once(root).chain(inside) {
-            if matches!(&*document.node(id).name, "reviewer" | "template")
+            if &*document.node(id).name == "reviewer"
                 && let Some(entry) = document.arguments(id).next()
                 && let Some(name) = read::name(entry)
             {
@@ -438,7 +497,8 @@ pub(crate) fn path_problem(problem: PathProblem, written: &str, span: Span) -> D
     }
 }
 
-/// The paths of the files; standard input has none.
+/// The paths of the files; standard input has none, and the standard library stands in no repository.
 pub(crate) fn paths(files: &[File]) -> BTreeSet<Utf8PathBuf> {
-    files.iter().map(|file| file.path.clone()).filter(|path| path != "<stdin>").collect()
+    let in_repository = |path: &Utf8PathBuf| path != "<stdin>" && !stdlib::is_path(path);
+    files.iter().map(|file| file.path.clone()).filter(in_repository).collect()
 }

@@ -9,6 +9,7 @@ pub mod model;
 pub mod names;
 mod read;
 pub mod schema;
+pub mod stdlib;
 pub mod values;
 
 use camino::Utf8Path;

@@ -65,6 +65,9 @@ pub struct Feature {
     pub goal: Option<String>,
     pub base: Option<String>,
     pub sources: Vec<String>,
+    /// What it is part of elsewhere.
+    pub milestone: Option<String>,
+    pub labels: Vec<String>,
     pub budget: Budget,
 }
 
@@ -89,13 +92,37 @@ pub struct Gate {
     pub accept: Vec<Criterion>,
     pub budget: Budget,
     pub approve: Approve,
+    /// Mends a red gate; `None`: nothing does.
+    pub repair: Option<Repair>,
+    pub milestone: Option<String>,
+    pub labels: Vec<String>,
     pub span: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approve {
     Human,
-    Auto,
+    /// Nobody is asked, as long as the bounds hold.
+    Auto(Bounds),
+}
+
+/// How far a gate may pass without a person. Absent: no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// What the gate's units may have cost together.
+    pub micro_usd: Option<u64>,
+    /// How many attempts each of its units may have taken.
+    pub attempts: Option<u32>,
+    /// Of `max-usd=`.
+    pub span: Option<Span>,
+}
+
+/// `repair`: a unit that may write what the gate's units may, and runs when the merged result is red.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repair {
+    pub attempts: u32,
+    pub micro_usd: Option<u64>,
+    pub span: Span,
 }
 
 /// A work unit, or a planned pause for a person.
@@ -131,7 +158,10 @@ pub struct Unit {
     pub constraints: Vec<String>,
     pub steps: Vec<String>,
     pub prompt: Vec<PromptPart>,
+    pub shows: Vec<Show>,
     pub stops: Vec<Stop>,
+    /// For the units that need this one.
+    pub handoffs: Vec<String>,
     pub agent: Option<Spanned<AgentIx>>,
     pub model: Option<String>,
     pub effort: Option<String>,
@@ -139,6 +169,11 @@ pub struct Unit {
     pub timeout: Timeout,
     pub budget: Budget,
     pub labels: Vec<String>,
+    /// Of several ready units the one with the smallest number starts first; those without one come last.
+    pub priority: Option<u32>,
+    pub estimate_ms: Option<u64>,
+    /// The id that the unit had before.
+    pub was: Option<Spanned<String>>,
     /// The unit's text has a syntax error: what is missing in it must not be reported.
     pub broken: bool,
 }
@@ -165,6 +200,8 @@ pub struct Criterion {
     pub text: String,
     pub by: Vec<By>,
     pub predicates: Vec<Predicate>,
+    /// `before=fail`, and where: what checks it was prepared beforehand and must fail before the work begins.
+    pub red_before: Option<Span>,
     /// `by=` or a block is written there, even if what it names could not be resolved.
     pub check_stated: bool,
     pub span: Span,
@@ -238,6 +275,14 @@ pub struct Stop {
     pub span: Span,
 }
 
+/// A command whose output goes into the prompt.
+#[derive(Clone, Debug)]
+pub struct Show {
+    pub text: String,
+    pub command: Command,
+    pub span: Span,
+}
+
 #[derive(Clone, Debug)]
 pub struct PromptPart {
     pub text: String,
@@ -263,6 +308,8 @@ pub struct Budget {
     pub micro_usd: Option<u64>,
     pub tokens: Option<u64>,
     pub time_ms: Option<u64>,
+    /// For attempts after a unit's first.
+    pub retry_micro_usd: Option<u64>,
     pub span: Option<Span>,
 }
 

@@ -21,6 +21,14 @@ pub(crate) struct File {
     specs: Vec<Option<&'static NodeSpec>>,
 }
 
+/// The directory from which `./` counts in the file at `path`; what stands in no repository counts from its root.
+pub(crate) fn directory(path: &Utf8Path) -> &Utf8Path {
+    if path.as_str().starts_with('<') && path.as_str().ends_with('>') {
+        return Utf8Path::new("");
+    }
+    path.parent().unwrap_or(Utf8Path::new(""))
+}
+
 /// A node that the schema knows.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'f> {
@@ -46,7 +54,7 @@ impl File {
     }
 
     pub(crate) fn directory(&self) -> &Utf8Path {
-        self.path.parent().unwrap_or(Utf8Path::new(""))
+        directory(&self.path)
     }
 
     pub(crate) fn roots(&self) -> impl Iterator<Item = Node<'_>> {

@@ -99,7 +99,7 @@ fn a_small_plan_gets_the_projects_defaults() {
     let feature = plan.feature.as_ref().expect("the plan has a feature");
     assert_eq!((feature.id.value.as_str(), feature.base.as_deref()), ("f", Some("next")));
     assert_eq!(plan.gates.len(), 1);
-    assert!(plan.gates[0].implied && plan.gates[0].approve == Approve::Auto);
+    assert!(plan.gates[0].implied && plan.gates[0].approve == Approve::Auto(Bounds::default()));
     assert_eq!(plan.gates[0].id.value, IMPLIED_GATE);
     assert_eq!(verifies(&plan, "a"), ["fmt", "test"]);
     // `kind=docs` names `verify`, so the general list does not count; `skip` takes out the rest.
@@ -147,7 +147,10 @@ fn nearer_defaults_win_and_kind_comes_first() {
     assert_eq!(unit(&plan, "d").verify[1].arguments, [("filter".to_owned(), vec!["d".to_owned()])]);
     assert_eq!(unit(&plan, "a").constraints, ["of the feature"]);
     assert_eq!(unit(&plan, "b").constraints, ["own"]);
-    assert_eq!([plan.gates[0].approve, plan.gates[1].approve], [Approve::Human, Approve::Auto]);
+    assert_eq!(
+        [plan.gates[0].approve, plan.gates[1].approve],
+        [Approve::Human, Approve::Auto(Bounds::default())]
+    );
 }
 
 #[test]
@@ -395,7 +398,7 @@ feature f { unit a agent=helper { goal x; writes; accept t by=mine; verify lint;
 
     let wrong = "import \"./shared.loop.kdl\" contrct test=other
 import \"./nowhere.loop.kdl\" gone
-import \"std/rust\" clippy
+import \"std/rst\" clippy
 import \"../x.loop.kdl\" y
 import \"./shared.loop.kdl\"
 feature f { unit a { goal x; writes; verify gone clippy y contrct; } }
@@ -410,7 +413,7 @@ feature f { unit a { goal x; writes; verify gone clippy y contrct; } }
         "1:28 unknown-import: `shared.loop.kdl` defines no `contrct`
 1:36 duplicate-id: a verifier called `test` exists already
 2:8 unknown-import: the file to import, `nowhere.loop.kdl`, does not exist
-3:8 not-yet: the standard library is part of the language, but this version does not act on it
+3:8 unknown-import: the standard library has no file `std/rst`
 4:8 path-escape: `../x.loop.kdl` leads out of the repository
 5:1 missing-argument: `import` lists the names that it takes"
     );

@@ -20,6 +20,7 @@ use crate::schedule::Halt;
 
 pub(super) fn run(args: ExecArgs) -> Result<ExitCode, Failure> {
     let loaded = load(args.plan.as_deref())?;
+    loaded.must_be_supported()?;
     let options = options(&args, &loaded)?;
     if args.dry_run {
         return dry_run(loaded, &options);

@@ -4,8 +4,10 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::compile::compile;
+use loop_compiler::diagnostic::Diagnostic;
 use loop_compiler::diagnostic::render::{Style, human};
 use loop_compiler::graph::{Graph, build};
+use loop_compiler::source::SourceMap;
 use loopc::disk;
 use loopc::terminal::{Stream, terminal};
 
@@ -22,6 +24,21 @@ pub(crate) struct Loaded {
     /// Repository-relative.
     pub plan: Utf8PathBuf,
     pub repository: Repository,
+    /// What the plan says and a run would not act on.
+    pub refused: Vec<Diagnostic>,
+    /// The files that it was compiled from, to tell what is refused.
+    pub map: SourceMap,
+}
+
+impl Loaded {
+    /// Refuses what a run would not act on, before anything is paid.
+    pub(crate) fn must_be_supported(&self) -> Result<(), Failure> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        tell(&self.refused, &self.map);
+        Err(Failure::Told(ExitCode::Usage))
+    }
 }
 
 /// The current directory.
@@ -81,16 +98,24 @@ pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
     let errors = compilation.has_errors();
     let checked = compilation.plans.into_iter().next().and_then(|(_, checked)| checked);
     match checked {
-        Some(checked) if !errors => Ok(Loaded { graph: build(&checked), plan, repository }),
+        Some(checked) if !errors => {
+            let refused = drive::unsupported(&checked);
+            Ok(Loaded { graph: build(&checked), plan, repository, refused, map: compilation.map })
+        }
         _ if errors => {
-            let terminal = terminal(Stream::Err);
-            let style = Style { color: terminal.color, width: terminal.width };
-            let text = human(&compilation.diagnostics, &compilation.map, style);
-            let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
+            tell(&compilation.diagnostics, &compilation.map);
             Err(Failure::Told(ExitCode::Usage))
         }
         _ => Err(Failure::usage(format!("{plan} has no `feature`, so there is nothing to run"))),
     }
+}
+
+/// Diagnostics for people, on standard error.
+fn tell(diagnostics: &[Diagnostic], map: &SourceMap) {
+    let terminal = terminal(Stream::Err);
+    let style = Style { color: terminal.color, width: terminal.width };
+    let text = human(diagnostics, map, style);
+    let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
 }
 
 fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {

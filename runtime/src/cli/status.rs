@@ -22,6 +22,10 @@ struct Status {
     branch: String,
     head: Option<String>,
     run: Option<RunStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milestone: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     spent_micro_usd: u64,
     spent_unknown_attempts: u32,
     units: Vec<UnitStatus>,
@@ -50,6 +54,12 @@ struct UnitStatus {
     commit: Option<String>,
     spent_micro_usd: u64,
     last_failure: Option<FailureStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +77,10 @@ struct GateStatus {
     decided_by: Option<String>,
     signed: bool,
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milestone: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
 }
 
 pub(super) fn run(plan: Option<&Utf8Path>, json: bool) -> Result<ExitCode, Failure> {
@@ -112,6 +126,8 @@ fn status(ground: &mut Ground, state: &State, plan: &Utf8Path) -> Result<Status,
             exit: run.ended.as_ref().map(|end| end.exit),
             reason: run.ended.as_ref().map(|end| end.reason.clone()),
         }),
+        milestone: ground.graph.feature.milestone.clone(),
+        labels: ground.graph.feature.labels.clone(),
         spent_micro_usd: spent.micro_usd,
         spent_unknown_attempts: spent.unknown,
         units,
@@ -170,6 +186,9 @@ fn unit(ground: &mut Ground, state: &State, index: u32) -> Result<UnitStatus, Fa
         commit: recorded.and_then(|unit| unit.landings().last()).map(|landing| landing.commit.to_string()),
         spent_micro_usd: state.spent_on(&node.id).micro_usd,
         last_failure: failure,
+        priority: node.policy.priority,
+        estimate_ms: node.policy.estimate_ms,
+        labels: node.policy.labels.clone(),
     })
 }
 
@@ -201,6 +220,8 @@ fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> Ga
         decided_by: decision.map(|decision| decision.statement.actor.name.clone()),
         signed: decision.is_some_and(|decision| decision.signature.is_some()),
         reason: decision.and_then(|decision| decision.statement.reason.clone()),
+        milestone: node.policy.milestone.clone(),
+        labels: node.policy.labels.clone(),
     }
 }
 
@@ -222,7 +243,8 @@ fn describe(status: &Status) -> String {
             Some(name) => format!(" by {name}{}", if gate.signed { "" } else { ", unsigned" }),
             None => String::new(),
         };
-        text.push_str(&format!("\ngate {}: {}{decided}\n", gate.id, gate.state));
+        let part_of = gate.milestone.as_ref().map(|part| format!(" ({part})")).unwrap_or_default();
+        text.push_str(&format!("\ngate {}{part_of}: {}{decided}\n", gate.id, gate.state));
         for unit in status.units.iter().filter(|unit| unit.gate == gate.id) {
             let commit = unit
                 .commit
@@ -240,6 +262,7 @@ fn describe(status: &Status) -> String {
             }
         }
     }
+    text.push_str(&still_to_do(&status.units));
     let known = (status.spent_micro_usd > 0).then(|| {
         let micro = status.spent_micro_usd;
         format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
@@ -252,6 +275,34 @@ fn describe(status: &Status) -> String {
     let spent: Vec<String> = known.into_iter().chain(unknown).collect();
     if !spent.is_empty() {
         text.push_str(&format!("\nspent: {}\n", spent.join(", and ")));
+    }
+    text
+}
+
+/// The estimates of what is not done, added up: a measure of work, not of when it ends.
+fn still_to_do(units: &[UnitStatus]) -> String {
+    let open = || units.iter().filter(|unit| !["landed", "accepted", "drift"].contains(&unit.state));
+    let estimated: Vec<u64> = open().filter_map(|unit| unit.estimate_ms).collect();
+    if estimated.is_empty() {
+        return String::new();
+    }
+    let more = open().count() - estimated.len();
+    let units = if estimated.len() == 1 { "unit" } else { "units" };
+    let rest = if more == 0 { String::new() } else { format!(", and {more} without an estimate") };
+    let sum = estimated.iter().fold(0u64, |sum, more| sum.saturating_add(*more));
+    format!("\nstill to do: about {} of {} {units}{rest}\n", duration(sum), estimated.len())
+}
+
+/// A time as a plan writes it.
+fn duration(ms: u64) -> String {
+    let parts = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = ms;
+    let mut text = String::new();
+    for (unit, size) in parts {
+        if rest >= size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
     }
     text
 }

@@ -94,7 +94,11 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
                 .is_some_and(|reached| reached.closure == closure && reached.head == head),
         )
     };
-    if !node.policy.human_approval || approved {
+    let beyond = match node.policy.human_approval {
+        true => None,
+        false => beyond_bounds(&run.ground.borrow().graph, &run.state.borrow(), &node),
+    };
+    if !node.policy.human_approval && beyond.is_none() || approved {
         crash::point("gate.before-passed");
         run.append(
             with(report.found, Event::GatePassed { feature, gate: node.gate.clone(), head, closure }),
@@ -113,7 +117,10 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
         run.progress.note(&Note::Halted { unit: &id, why: &why });
         return Ok(Checked { result: Err(Halt::Blocked) });
     }
-    let page = page_text(&run.ground.borrow(), &run.state.borrow(), &node, &report_lines(&report));
+    let mut page = page_text(&run.ground.borrow(), &run.state.borrow(), &node, &report_lines(&report));
+    if let Some(why) = &beyond {
+        page.push_str(&format!("\nIt would pass by itself, but {why}.\n"));
+    }
     if !reached {
         let page_digest = run.ground.borrow().store.put(page.as_bytes())?;
         crash::point("gate.before-reached");
@@ -128,6 +135,36 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     }
     run.progress.note(&Note::GateWaiting { gate: &node.gate, page: &page, plan: &run.plan });
     Ok(Checked { result: Err(Halt::Waiting) })
+}
+
+/// Why a gate that passes by itself does not: what its units cost, or how often one of them was tried. Runs after its
+/// units landed, over all runs: what is paid is paid.
+fn beyond_bounds(graph: &Graph, state: &State, gate: &Node) -> Option<String> {
+    let bounds = gate.policy.bounds;
+    let units =
+        || graph.nodes.iter().filter(|node| node.gate == gate.gate && node.kind == NodeKind::Dispatch);
+    if let Some(most) = bounds.micro_usd {
+        let spent = units().map(|unit| state.spent_on(&unit.id));
+        let (micro, unknown) = spent.fold((0u64, 0), |(micro, unknown), spent| {
+            (micro.saturating_add(spent.micro_usd), unknown + spent.unknown)
+        });
+        if micro > most {
+            return Some(format!("its units cost {}, and `max-usd=` is {}", dollars(micro), dollars(most)));
+        }
+        if unknown > 0 {
+            let attempts = if unknown == 1 { "attempt" } else { "attempts" };
+            return Some(format!(
+                "what {unknown} {attempts} cost is not known, and `max-usd=` is {}",
+                dollars(most)
+            ));
+        }
+    }
+    let most = bounds.attempts?;
+    units().find_map(|unit| {
+        let took = state.unit(&unit.id).map_or(0, |recorded| recorded.attempts().len());
+        (took > most as usize)
+            .then(|| format!("`{}` took {took} attempts, and `max-attempts=` is {most}", unit.id))
+    })
 }
 
 /// Events and the one that rests on them.

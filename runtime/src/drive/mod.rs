@@ -15,6 +15,7 @@ mod place;
 mod preflight;
 mod progress;
 mod resume;
+mod unsupported;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,6 +35,7 @@ pub use place::Places;
 pub use preflight::{branch_is_free, branch_name, ground};
 pub use progress::{Note, Progress};
 pub use resume::no_later_evidence;
+pub use unsupported::unsupported;
 
 use crate::crash;
 use crate::digest::Sha256;
@@ -294,6 +296,7 @@ impl Run {
                 },
                 predecessors: ground.topology.predecessors(node.index).to_vec(),
                 selected: selected[node.index as usize],
+                priority: node.policy.priority.unwrap_or(u32::MAX),
             })
             .collect();
         Shape { nodes, canonical: ground.topology.canonical_order() }

@@ -64,6 +64,7 @@ pub fn compose(node: &Node, context: &Context) -> String {
     scope(&mut out, node);
     verification(&mut out, node);
     stops(&mut out, node);
+    list(&mut out, "What the units before this one hand on", &ask.handoffs);
     if !context.upstream.is_empty() {
         let _ = writeln!(out, "\n## What the units before this one changed\n");
         for (path, what) in &context.upstream {

@@ -2,29 +2,24 @@
 //!
 //! Does not know what is in a graph.
 
-use std::io::Write;
-
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use loop_compiler::check::CheckedPlan;
 use loop_compiler::diagnostic::Severity;
 use loop_compiler::diagnostic::render::human;
 use loop_compiler::graph;
 use loopc::terminal::Stream;
 
-use super::output::{Failure, note, print, style};
+use super::output::{Failure, note, print, style, write_whole};
 use super::{Exit, target};
 
 pub(super) fn run(plan: &Utf8Path, output: Option<&Utf8Path>, digest: bool) -> Result<Exit, Failure> {
-    if let Some(file) = output.filter(|file| file.extension() == Some("kdl")) {
-        return Err(Failure::Told(format!(
-            "{file} would be a plan by its name; write the graph to a `.json` file"
-        )));
+    if let Some(file) = output {
+        not_a_plan(file)?;
     }
     let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
     let graph = graph::build(&checked);
     if let Some(file) = output {
-        write_whole(file, graph::encode(&graph).as_bytes())
-            .map_err(|error| Failure::Told(format!("cannot write {file}: {error}")))?;
+        write_whole(file, graph::encode(&graph).as_bytes())?;
     }
     if digest {
         print(&format!("{}\n", graph.digest))?;
@@ -55,13 +50,12 @@ pub(super) fn checked(plan: &Utf8Path) -> Result<Option<CheckedPlan>, Failure> {
     }
 }
 
-/// Writes beside the file first, so that a reader never sees half of it.
-fn write_whole(file: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = Utf8PathBuf::from(format!("{file}.{}.tmp", std::process::id()));
-    let written = std::fs::File::create_new(&beside).and_then(|mut out| out.write_all(bytes));
-    let renamed = written.and_then(|()| std::fs::rename(&beside, file));
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&beside);
+/// A result is never written over a plan by a slip of the fingers.
+pub(super) fn not_a_plan(output: &Utf8Path) -> Result<(), Failure> {
+    match output.extension() {
+        Some("kdl") => Err(Failure::Told(format!(
+            "{output} would be a plan by its name; give the result another extension"
+        ))),
+        _ => Ok(()),
     }
-    renamed
 }

@@ -1,4 +1,4 @@
-//! `loopc graph`: what a plan will do, as text a person reads from top to bottom.
+//! `loopc graph`: what a plan will do, as text a person reads from top to bottom, or as a picture.
 //!
 //! Does not know the plan's source; it shows the compiled graph.
 
@@ -7,16 +7,30 @@ use std::fmt::Write;
 
 use camino::Utf8Path;
 use loop_compiler::diagnostic::render::{one_line, plural};
-use loop_compiler::graph::{self, EdgeKind, Graph, Limits, Node, NodeKind, Verify};
+use loop_compiler::graph::outline::{GateOutline, Outline};
+use loop_compiler::graph::{self, EdgeKind, Graph, Limits, Node, NodeKind, Verify, picture};
 use loopc::terminal::Stream;
 
-use super::Exit;
-use super::build::checked;
-use super::output::{Failure, print, style};
+use super::build::{checked, not_a_plan};
+use super::output::{Failure, print, style, write_whole};
+use super::{Exit, GraphFormat};
 
-pub(super) fn run(plan: &Utf8Path) -> Result<Exit, Failure> {
+pub(super) fn run(plan: &Utf8Path, format: GraphFormat, output: Option<&Utf8Path>) -> Result<Exit, Failure> {
+    if let Some(file) = output {
+        not_a_plan(file)?;
+    }
     let Some(checked) = checked(plan)? else { return Ok(Exit::Errors) };
-    print(&text(&graph::build(&checked), style(Stream::Out).width))?;
+    let graph = graph::build(&checked);
+    let picture = match format {
+        GraphFormat::Text => text(&graph, style(Stream::Out).width),
+        GraphFormat::Dot => picture::dot(&graph),
+        GraphFormat::Mermaid => picture::mermaid(&graph),
+        GraphFormat::Svg => picture::svg(&graph),
+    };
+    match output {
+        Some(file) => write_whole(file, picture.as_bytes())?,
+        None => print(&picture)?,
+    }
     Ok(Exit::Clean)
 }
 
@@ -25,31 +39,27 @@ const FIELD: usize = 9;
 
 /// The whole graph: head, gates in order, the waves of units in each.
 fn text(graph: &Graph, width: usize) -> String {
-    let waves = waves(graph);
+    let outline = graph.outline();
     let before = predecessors(graph);
     let mut out = String::new();
-    head(&mut out, graph, &waves, width);
-    for gate in graph.nodes.iter().filter(|node| node.kind == NodeKind::Gate) {
-        let units: Vec<&Node> = units_of(graph, gate).collect();
+    head(&mut out, graph, &outline, width);
+    for gate in &outline.gates {
         out.push('\n');
-        gate_head(&mut out, graph, gate, width);
-        let last = units.iter().map(|unit| waves[unit.index as usize]).max().unwrap_or(0);
-        for wave in 1..=last {
-            let members: Vec<&Node> =
-                units.iter().copied().filter(|unit| waves[unit.index as usize] == wave).collect();
+        gate_head(&mut out, &outline, gate, width);
+        for (at, members) in outline.waves_of(gate).iter().enumerate() {
             let together =
                 if members.len() > 1 { format!(", {} at once", members.len()) } else { String::new() };
-            let _ = writeln!(out, "  wave {wave}{together}");
+            let _ = writeln!(out, "  wave {}{together}", at + 1);
             for unit in members {
                 unit_lines(&mut out, unit, &before[unit.index as usize], width);
             }
         }
-        gate_end(&mut out, gate, width);
+        gate_end(&mut out, gate.gate, width);
     }
     out
 }
 
-fn head(out: &mut String, graph: &Graph, waves: &[u32], width: usize) {
+fn head(out: &mut String, graph: &Graph, outline: &Outline<'_>, width: usize) {
     let count = |kind| graph.nodes.iter().filter(|node| node.kind == kind).count();
     let title =
         graph.feature.title.as_deref().map(|title| format!("  {}", one_line(title))).unwrap_or_default();
@@ -59,7 +69,7 @@ fn head(out: &mut String, graph: &Graph, waves: &[u32], width: usize) {
     }
     let mut widest: BTreeMap<(&str, u32), usize> = BTreeMap::new();
     for node in graph.nodes.iter().filter(|node| node.kind == NodeKind::Dispatch) {
-        *widest.entry((&node.gate, waves[node.index as usize])).or_default() += 1;
+        *widest.entry((&node.gate, outline.wave(node))).or_default() += 1;
     }
     let mut counts = vec![plural(count(NodeKind::Gate), "gate"), plural(count(NodeKind::Dispatch), "unit")];
     match count(NodeKind::Manual) {
@@ -77,10 +87,11 @@ fn head(out: &mut String, graph: &Graph, waves: &[u32], width: usize) {
     let _ = writeln!(out, "  digest {}", graph.digest);
 }
 
-fn gate_head(out: &mut String, graph: &Graph, gate: &Node, width: usize) {
+fn gate_head(out: &mut String, outline: &Outline<'_>, outlined: &GateOutline<'_>, width: usize) {
+    let gate = outlined.gate;
     let title =
         gate.policy.title.as_deref().map(|title| format!("  {}", one_line(title))).unwrap_or_default();
-    let before = gates_before(graph, gate);
+    let before: Vec<&str> = outlined.after.iter().map(|at| outline.gates[*at].gate.gate.as_str()).collect();
     let after = if before.is_empty() { String::new() } else { format!(" (after {})", before.join(", ")) };
     let _ = writeln!(out, "gate {}{after}{title}", gate.gate);
     if let Some(goal) = &gate.ask.goal {
@@ -199,10 +210,6 @@ fn duration(ms: u64) -> String {
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
-fn units_of<'g>(graph: &'g Graph, gate: &'g Node) -> impl Iterator<Item = &'g Node> {
-    graph.nodes.iter().filter(|node| node.kind != NodeKind::Gate && node.gate == gate.gate)
-}
-
 /// For each node, the units and manuals that it waits for.
 fn predecessors(graph: &Graph) -> Vec<Vec<(EdgeKind, &Node)>> {
     let mut before = vec![Vec::new(); graph.nodes.len()];
@@ -213,49 +220,6 @@ fn predecessors(graph: &Graph) -> Vec<Vec<(EdgeKind, &Node)>> {
         }
     }
     before
-}
-
-/// Gates that this one waits for by itself, not only through another.
-fn gates_before<'g>(graph: &'g Graph, gate: &Node) -> Vec<&'g str> {
-    let mut before: Vec<u32> = graph
-        .edges
-        .iter()
-        .filter(|edge| {
-            let (from, to) = (&graph.nodes[edge.from as usize], &graph.nodes[edge.to as usize]);
-            from.kind == NodeKind::Gate && to.gate == gate.gate && from.gate != gate.gate
-        })
-        .map(|edge| edge.from)
-        .collect();
-    before.sort_unstable();
-    before.dedup();
-    before.iter().map(|at| graph.nodes[*at as usize].gate.as_str()).collect()
-}
-
-/// For each node, the wave of its gate in which it can begin, from 1: one more than the latest of what it waits
-/// for in the same gate.
-fn waves(graph: &Graph) -> Vec<u32> {
-    let inside = |from: u32, to: u32| {
-        let (from, to) = (&graph.nodes[from as usize], &graph.nodes[to as usize]);
-        from.gate == to.gate && from.kind != NodeKind::Gate && to.kind != NodeKind::Gate
-    };
-    let mut after: Vec<Vec<u32>> = vec![Vec::new(); graph.nodes.len()];
-    let mut waiting = vec![0_usize; graph.nodes.len()];
-    for edge in graph.edges.iter().filter(|edge| inside(edge.from, edge.to)) {
-        after[edge.from as usize].push(edge.to);
-        waiting[edge.to as usize] += 1;
-    }
-    let mut waves = vec![1; graph.nodes.len()];
-    let mut ready: Vec<u32> = (0..graph.nodes.len() as u32).filter(|at| waiting[*at as usize] == 0).collect();
-    while let Some(at) = ready.pop() {
-        for next in &after[at as usize] {
-            waves[*next as usize] = waves[*next as usize].max(waves[at as usize] + 1);
-            waiting[*next as usize] -= 1;
-            if waiting[*next as usize] == 0 {
-                ready.push(*next);
-            }
-        }
-    }
-    waves
 }
 
 /// `      writes   a, b`, wrapped under its first item; nothing for an empty list.

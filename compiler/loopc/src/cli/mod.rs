@@ -4,9 +4,11 @@
 
 mod build;
 mod check;
+mod diff;
 mod explain;
 mod graph;
 mod output;
+mod reference;
 mod target;
 
 use camino::Utf8PathBuf;
@@ -90,6 +92,12 @@ enum Command {
     Graph {
         /// The plan, or `-` for standard input
         plan: Utf8PathBuf,
+        /// As text, or as a picture
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
+        /// Write to FILE, whole or not at all, and not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<Utf8PathBuf>,
     },
     /// Explain a rule, with an example; without a rule, list them all
     #[command(after_help = EXIT_CODES)]
@@ -98,6 +106,14 @@ enum Command {
         #[arg(value_name = "CODE-OR-NAME")]
         rule: Option<String>,
     },
+    /// Compare plans, or two states of one
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Print the language on one card, for whoever writes plans
+    #[command(after_help = EXIT_CODES)]
+    Reference,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -110,6 +126,47 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, Subcommand)]
+enum PlanCommand {
+    /// Show which units' keys differ, and why
+    ///
+    /// A plan is a file, or REVISION:PATH for the file as it was in a revision of git; OLD may be a REVISION alone,
+    /// which means NEW's path there. What a plan refers to is read from the same revision.
+    #[command(after_help = EXIT_CODES)]
+    Diff {
+        #[arg(value_name = "OLD")]
+        old: String,
+        #[arg(value_name = "NEW")]
+        new: String,
+        /// How to print the difference
+        #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+        format: DiffFormat,
+        /// End with 1 if something differs
+        #[arg(long)]
+        exit_code: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    /// In words
+    Human,
+    /// For programs; `spec/graph.md` describes it
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GraphFormat {
+    /// Gate by gate, in words
+    Text,
+    /// For Graphviz: `dot -Tsvg`
+    Dot,
+    /// For Markdown: a `mermaid` block
+    Mermaid,
+    /// A picture by itself
+    Svg,
+}
+
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
@@ -119,7 +176,11 @@ pub(crate) fn main() -> Exit {
     let result = match arguments.command {
         Command::Check { paths, format } => check::run(&paths, format),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
-        Command::Graph { plan } => graph::run(&plan),
+        Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
+        Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
+            diff::run(&old, &new, format, exit_code)
+        }
+        Command::Reference => reference::run(),
         Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {

@@ -4,6 +4,7 @@
 
 use std::io::{ErrorKind, Write};
 
+use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::render::Style;
 use loopc::disk::DiskError;
 use loopc::terminal::{Stream, terminal};
@@ -46,4 +47,14 @@ pub(super) fn complain(message: &str) {
 pub(super) fn style(stream: Stream) -> Style {
     let terminal = terminal(stream);
     Style { color: terminal.color, width: terminal.width }
+}
+
+/// Writes a whole file: beside it first, so that a reader never sees half of it.
+pub(super) fn write_whole(file: &Utf8Path, bytes: &[u8]) -> Result<(), Failure> {
+    let beside = Utf8PathBuf::from(format!("{file}.{}.tmp", std::process::id()));
+    let written = std::fs::File::create_new(&beside).and_then(|mut out| out.write_all(bytes));
+    written.and_then(|()| std::fs::rename(&beside, file)).map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        Failure::Told(format!("cannot write {file}: {error}"))
+    })
 }

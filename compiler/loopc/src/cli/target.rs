@@ -112,7 +112,7 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn current_directory() -> Result<Utf8PathBuf, Failure> {
+pub(super) fn current_directory() -> Result<Utf8PathBuf, Failure> {
     let current = std::env::current_dir()
         .map_err(|error| Failure::Told(format!("cannot tell the current directory: {error}")))?;
     Utf8PathBuf::from_path_buf(current).map_err(|path| {

@@ -149,6 +149,7 @@ impl Lowering<'_> {
             micro_usd: node.property("usd").and_then(|entry| values::money(&entry.value).ok()),
             tokens: node.property("tokens").and_then(count),
             time_ms: node.property("time").and_then(duration),
+            retry_micro_usd: node.property("retry-usd").and_then(|entry| values::money(&entry.value).ok()),
             span: Some(node.span()),
         };
         self.needs_a_property(node, "usd=2.5");
@@ -183,7 +184,7 @@ impl Lowering<'_> {
     }
 
     /// A node that consists of properties and has none says nothing.
-    fn needs_a_property(&mut self, node: Node, example: &str) {
+    pub(super) fn needs_a_property(&mut self, node: Node, example: &str) {
         if node.entries().is_empty() && !node.is_broken() {
             let name = node.name();
             let at = Span { start: node.name_span().end, ..node.name_span() };

@@ -6,7 +6,7 @@ use super::Lowering;
 use super::paths::Negation;
 use crate::diagnostic::Diagnostic;
 use crate::glob::Pattern;
-use crate::plan::model::{By, Criterion, Predicate, PredicateKind, Stop};
+use crate::plan::model::{By, Criterion, Predicate, PredicateKind, Show, Stop};
 use crate::plan::names::Lookup;
 use crate::plan::read::{self, Node};
 use crate::syntax::Entry;
@@ -36,6 +36,10 @@ impl Lowering<'_> {
             text: node.text().unwrap_or("").to_owned(),
             by: by.and_then(|entry| self.by(entry)).into_iter().collect(),
             predicates,
+            red_before: node
+                .property("before")
+                .filter(|entry| read::text(entry) == Some("fail"))
+                .map(|entry| entry.span),
             check_stated: by.is_some() || node.has_block(),
             span: node.head(),
         }
@@ -87,6 +91,22 @@ impl Lowering<'_> {
             predicates,
             span: node.head(),
         }
+    }
+
+    /// A command whose output the prompt shows; `None` if there is none, which is reported.
+    pub(super) fn show(&mut self, node: Node) -> Option<Show> {
+        let text = node.text().unwrap_or("").to_owned();
+        let Some((check, span)) = self.check(node) else {
+            let named = node.children().any(|child| matches!(child.name(), "run" | "shell"));
+            if !named && !node.is_broken() {
+                let found = Diagnostic::new("missing-argument", node.head(), "`show` lacks a command")
+                    .at("the output of what?")
+                    .help("add `run` or `shell` to its block: `{ run git log --oneline \"-20\"; }`");
+                self.report(found);
+            }
+            return None;
+        };
+        Some(Show { text, command: check.command, span })
     }
 
     /// The predicates of a block, the command last.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::paths::Negation;
 use super::settings::{Settings, defaults_for, join_rules};
@@ -143,10 +144,13 @@ impl Lowering<'_> {
             goal: node.child("goal").and_then(Node::text).map(str::to_owned),
             base: node.text_of("base").map(str::to_owned),
             sources: Vec::new(),
+            milestone: node.text_of("milestone").map(str::to_owned),
+            labels: Vec::new(),
             budget: Budget::default(),
         };
         for child in node.children() {
             match child.name() {
+                "label" => feature.labels.extend(labels(child)),
                 "source" => feature.sources.extend(child.text().map(str::to_owned)),
                 "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
                 "budget" => feature.budget = self.budget(child),
@@ -207,7 +211,10 @@ impl Lowering<'_> {
                 verify: Vec::new(),
                 accept: Vec::new(),
                 budget: Budget::default(),
-                approve: Approve::Auto,
+                approve: Approve::Auto(Bounds::default()),
+                repair: None,
+                milestone: None,
+                labels: Vec::new(),
                 span: id_span(feature),
             };
         };
@@ -222,6 +229,9 @@ impl Lowering<'_> {
             accept: Vec::new(),
             budget: Budget::default(),
             approve: Approve::Human,
+            repair: None,
+            milestone: node.text_of("milestone").map(str::to_owned),
+            labels: Vec::new(),
             span: node.head(),
         };
         for child in node.children() {
@@ -236,7 +246,9 @@ impl Lowering<'_> {
                     gate.accept.push(criterion);
                 }
                 "budget" => gate.budget = self.budget(child),
-                "approve" if child.text_of("by") == Some("auto") => gate.approve = Approve::Auto,
+                "approve" => gate.approve = self.approve(child),
+                "repair" => gate.repair = Some(self.repair(child)),
+                "label" => gate.labels.extend(labels(child)),
                 _ => {}
             }
         }
@@ -246,6 +258,42 @@ impl Lowering<'_> {
             self.require_parameters(verification);
         }
         gate
+    }
+
+    fn approve(&mut self, node: Node) -> Approve {
+        let auto = node.text_of("by") == Some("auto");
+        let most = node.property("max-usd");
+        let bounds = Bounds {
+            micro_usd: most.and_then(|entry| values::money(&entry.value).ok()),
+            attempts: node.property("max-attempts").and_then(count).and_then(|most| u32::try_from(most).ok()),
+            span: most.map(|entry| entry.span),
+        };
+        if auto {
+            return Approve::Auto(bounds);
+        }
+        let bound =
+            ["max-usd", "max-attempts"].into_iter().find_map(|name| Some((name, node.property(name)?)));
+        if let Some((name, entry)) = bound.filter(|_| node.text_of("by") == Some("human")) {
+            let found = Diagnostic::new(
+                "unknown-property",
+                entry.span,
+                format!("`{name}=` bounds what passes without a person, and here a person decides"),
+            )
+            .at("bounds nothing")
+            .help("write `by=auto` for a gate that passes by itself within these bounds, or leave the bound out");
+            self.report(found);
+        }
+        Approve::Human
+    }
+
+    fn repair(&mut self, node: Node) -> Repair {
+        self.needs_a_property(node, "attempts=2 usd=4.0");
+        let attempts = node.property("attempts").and_then(count);
+        Repair {
+            attempts: attempts.and_then(|most| u32::try_from(most).ok()).unwrap_or(DEFAULT_RETRY.attempts),
+            micro_usd: node.property("usd").and_then(|entry| values::money(&entry.value).ok()),
+            span: node.span(),
+        }
     }
 
     fn gate_needs(&mut self, node: Node) -> Vec<Spanned<GateIx>> {
@@ -336,7 +384,9 @@ impl Lowering<'_> {
             constraints: Vec::new(),
             steps: Vec::new(),
             prompt: Vec::new(),
+            shows: Vec::new(),
             stops: Vec::new(),
+            handoffs: Vec::new(),
             agent: None,
             model: None,
             effort: None,
@@ -344,6 +394,9 @@ impl Lowering<'_> {
             timeout: Timeout::default(),
             budget: Budget::default(),
             labels: Vec::new(),
+            priority: None,
+            estimate_ms: None,
+            was: None,
         };
         for child in node.children() {
             match child.name() {
@@ -374,7 +427,7 @@ impl Lowering<'_> {
             match child.name() {
                 "ref" => unit.refs.extend(self.references(child)),
                 "step" => unit.steps.extend(child.text().map(str::to_owned)),
-                "label" => unit.labels.extend(child.arguments().filter_map(read::name).map(str::to_owned)),
+                "label" => unit.labels.extend(labels(child)),
                 _ => {}
             }
         }
@@ -427,11 +480,49 @@ impl Lowering<'_> {
         unit.constraints = settings.constraints.unwrap_or_default();
         unit.steps = settings.steps.unwrap_or_default();
         unit.prompt = settings.prompt.unwrap_or_default();
+        unit.shows = settings.shows.unwrap_or_default();
         unit.stops = settings.stops.unwrap_or_default();
+        unit.handoffs = settings.handoffs.unwrap_or_default();
         unit.labels = settings.labels.unwrap_or_default();
         unit.timeout = settings.timeout.unwrap_or_default();
         unit.budget = settings.budget.unwrap_or_default();
+        unit.priority = settings.priority;
+        unit.estimate_ms = settings.estimate_ms;
+        unit.was = self.former_id(node, &unit);
         unit
+    }
+
+    /// The id that `was=` names, if a unit can have had it.
+    fn former_id(&mut self, node: Node, unit: &Unit) -> Option<Spanned<String>> {
+        let entry = node.property("was")?;
+        let (name, span) = (read::name(entry).filter(|name| !name.is_empty())?, entry.value_span);
+        let found = |message: String| Diagnostic::new("former-id", span, message);
+        if name == unit.id.value {
+            let found = found(format!("`was={name}` names the id that the unit has now"))
+                .at("the same id")
+                .help("leave `was=` out: what landed under this id counts already");
+            self.report(found);
+            return None;
+        }
+        if let Some((_, other)) = self.units.get(name) {
+            let found =
+                found(format!("`{name}` is still in the plan, so `{}` was not called so", unit.id.value))
+                    .at("another unit has this id")
+                    .label(other, format!("`{name}` stands here"))
+                    .help("leave `was=` out; or remove the other unit, if this one takes its place");
+            self.report(found);
+            return None;
+        }
+        if let Some(first) = self.former_ids.get(name).copied() {
+            let found = found(format!("two units say that they were `{name}`"))
+                .at("once more")
+                .label(first, "the first one")
+                .help("what landed under one id can count for one unit: keep one of the two");
+            self.report(found);
+            return None;
+        }
+        self.former_ids.insert(name.to_owned(), span);
+        Some(Spanned::new(name.to_owned(), span))
     }
 
     fn nothing_asked(&mut self, node: Node, unit: &Unit, lacking: &str) {
@@ -444,4 +535,9 @@ impl Lowering<'_> {
         .help("say in `goal \"...\"` what is true when the work is done");
         self.report(found);
     }
+}
+
+/// The words of a `label`.
+fn labels(node: Node) -> impl Iterator<Item = String> {
+    node.arguments().filter_map(read::name).map(str::to_owned)
 }

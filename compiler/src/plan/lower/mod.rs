@@ -41,6 +41,8 @@ pub(super) struct Lowering<'a> {
     manuals: Vec<bool>,
     gates: Names<GateIx>,
     requirements: Names<RequirementIx>,
+    /// What `was=` named so far, and where.
+    former_ids: BTreeMap<String, Span>,
     /// `as=` of every `use`: units called `ID/...` would come of them.
     expansions: Vec<String>,
     /// A unit's id could not be read: that a name is unknown may be for this.
@@ -67,6 +69,7 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         manuals: Vec::new(),
         gates: Names::new("gate"),
         requirements: Names::new("requirement"),
+        former_ids: BTreeMap::new(),
         expansions: Vec::new(),
         ids_lost: false,
         texts: BTreeMap::new(),

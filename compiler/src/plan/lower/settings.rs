@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::command::DEFAULT_RETRY;
+use super::command::{DEFAULT_RETRY, count, duration};
 use super::paths::Negation;
 use super::{Level, Lowering, kind_or_default};
 use crate::diagnostic::Diagnostic;
@@ -28,11 +28,15 @@ pub(in crate::plan) struct Settings {
     pub(super) constraints: Option<Vec<String>>,
     pub(super) steps: Option<Vec<String>>,
     pub(super) prompt: Option<Vec<PromptPart>>,
+    pub(super) shows: Option<Vec<Show>>,
     pub(super) stops: Option<Vec<Stop>>,
+    pub(super) handoffs: Option<Vec<String>>,
     pub(super) labels: Option<Vec<String>>,
     pub(super) retry: Option<Retry>,
     pub(super) timeout: Option<Timeout>,
     pub(super) budget: Option<Budget>,
+    pub(super) priority: Option<u32>,
+    pub(super) estimate_ms: Option<u64>,
 }
 
 impl Settings {
@@ -57,11 +61,15 @@ impl Settings {
         fill(&mut self.constraints, &outer.constraints);
         fill(&mut self.steps, &outer.steps);
         fill(&mut self.prompt, &outer.prompt);
+        fill(&mut self.shows, &outer.shows);
         fill(&mut self.stops, &outer.stops);
+        fill(&mut self.handoffs, &outer.handoffs);
         fill(&mut self.labels, &outer.labels);
         fill(&mut self.retry, &outer.retry);
         fill(&mut self.timeout, &outer.timeout);
         fill(&mut self.budget, &outer.budget);
+        fill(&mut self.priority, &outer.priority);
+        fill(&mut self.estimate_ms, &outer.estimate_ms);
     }
 
     /// A unit's own settings over the defaults: `verify` and `rules` add, everything else replaces.
@@ -135,6 +143,8 @@ impl Lowering<'_> {
             agent_stated: agent.is_some(),
             model: node.text_of("model").map(str::to_owned),
             effort: node.text_of("effort").map(str::to_owned),
+            priority: node.property("priority").and_then(count).and_then(|number| u32::try_from(number).ok()),
+            estimate_ms: node.property("estimate").and_then(duration),
             ..Settings::default()
         };
         let mut verifies = false;
@@ -151,6 +161,8 @@ impl Lowering<'_> {
                 "constraint" => add(&mut settings.constraints, child.text().map(str::to_owned)),
                 "step" => add(&mut settings.steps, child.text().map(str::to_owned)),
                 "prompt" => add(&mut settings.prompt, self.prompt(child)),
+                "show" => add(&mut settings.shows, self.show(child)),
+                "handoff" => add(&mut settings.handoffs, child.text().map(str::to_owned)),
                 "stop" => {
                     let stop = self.stop(child);
                     add(&mut settings.stops, [stop]);

@@ -2,8 +2,10 @@
 //!
 //! Does not know any plan, nor what the nodes mean. Validation, did-you-mean and the reference card read the table.
 
+mod card;
 mod table;
 
+pub use card::{LINES as CARD_LINES, card};
 pub use table::{PARAMETER, PLAN_FILE, PROJECT_FILE};
 
 /// A node as it may stand in one kind of parent.

@@ -115,8 +115,7 @@ static BUDGET: NodeSpec = node("budget", NONE, "what may be spent").properties(&
     property("usd", Type::Money, "US dollars"),
     property("tokens", Type::Count(1, u64::MAX), "tokens, in and out"),
     property("time", Type::Duration, "time of agents at work"),
-    property("retry-usd", Type::Money, "US dollars for attempts after a unit's first")
-        .not_yet("limit the whole with `usd=`"),
+    property("retry-usd", Type::Money, "US dollars for attempts after a unit's first"),
 ]);
 static RETRY: NodeSpec = node("retry", NONE, "how often a failing unit is tried")
     .properties(&[
@@ -208,7 +207,14 @@ const PREDICATES: &[&NodeSpec] =
 
 static ACCEPT: NodeSpec = node("accept", TEXT, "an acceptance criterion, and what checks it")
     .many()
-    .properties(&[property("by", Type::Name, "a verifier (which it adds) or a manual")])
+    .properties(&[
+        property("by", Type::Name, "a verifier (which it adds) or a manual"),
+        property(
+            "before",
+            Type::Word(&[word("fail")]),
+            "what checks it was prepared beforehand, and must fail before the work begins",
+        ),
+    ])
     .children(PREDICATES);
 static STOP: NodeSpec =
     node("stop", TEXT, "ends the unit as blocked when its predicates hold; advice without any")
@@ -242,24 +248,20 @@ static SKIP: NodeSpec = node("skip", VERIFIER, "removes a verifier of the defaul
     .properties(&[property("reason", Type::Text, "why; recorded")]);
 static CONSTRAINT: NodeSpec = node("constraint", TEXT, "what the work must keep to").many();
 static STEP: NodeSpec = node("step", TEXT, "a step on the way").many();
-static SHOW: NodeSpec = node("show", TEXT, "puts a command's output into the prompt")
-    .many()
-    .children(&[&RUN, &SHELL])
-    .not_yet("ask the agent in a `step` to run it");
-static HANDOFF: NodeSpec = node("handoff", TEXT, "words for the units that need this one")
-    .many()
-    .not_yet("say it in the `prompt` of the units that need this one");
+static SHOW: NodeSpec =
+    node("show", TEXT, "puts a command's output into the prompt").many().children(&[&RUN, &SHELL]);
+static HANDOFF: NodeSpec = node("handoff", TEXT, "words for the units that need this one").many();
 static LABEL: NodeSpec =
-    node("label", takes(&[argument("a word", Type::Name)], 1, true), "words to find the unit by").many();
+    node("label", takes(&[argument("a word", Type::Name)], 1, true), "words to find it by").many();
 
 const AGENT_PROPERTY: Property = property("agent", Type::Name, "who does the work");
 const MODEL: Property = property("model", Type::Text, "the agent's model");
 const EFFORT_PROPERTY: Property = property("effort", EFFORT, "how hard the model thinks");
 const TITLE: Property = property("title", Type::Text, "a short name for people");
-const PRIORITY: Property = property("priority", Type::Count(0, 1000), "which ready unit starts first")
-    .not_yet("leave it out; ready units start in plan order");
-const ESTIMATE: Property = property("estimate", Type::Duration, "how long it may take")
-    .not_yet("leave it out; `timeout` limits an attempt");
+const PRIORITY: Property =
+    property("priority", Type::Count(0, 1000), "which ready unit starts first: the smallest number");
+const ESTIMATE: Property = property("estimate", Type::Duration, "how long it may take; for people");
+const MILESTONE: Property = property("milestone", Type::Text, "what it is part of elsewhere; for people");
 
 static UNIT: NodeSpec = node("unit", ID, "work for one agent")
     .many()
@@ -271,7 +273,7 @@ static UNIT: NodeSpec = node("unit", ID, "work for one agent")
         EFFORT_PROPERTY,
         PRIORITY,
         ESTIMATE,
-        property("was", Type::Name, "the unit's id before it was renamed").not_yet("keep the old id"),
+        property("was", Type::Name, "the unit's id before it was renamed"),
     ])
     .children(&[
         &GOAL,
@@ -341,17 +343,13 @@ static GATE_NEEDS: NodeSpec =
     node("needs", GATES, "gates that come first; default: the gate before this one").many();
 static APPROVE: NodeSpec = node("approve", NONE, "who lets the work pass the gate").properties(&[
     property("by", Type::Word(&[word("human"), word("auto")]), "human (default) or auto").required(),
-    property("max-usd", Type::Money, "at most this much spent")
-        .not_yet("leave it out, or let a person approve"),
-    property("max-attempts", Type::Count(1, 100), "no unit took more attempts")
-        .not_yet("leave it out, or let a person approve"),
+    property("max-usd", Type::Money, "with by=auto: a person is asked if the gate's units cost more"),
+    property("max-attempts", Type::Count(1, 100), "with by=auto: a person is asked if a unit took more"),
 ]);
-static REPAIR: NodeSpec = node("repair", NONE, "a unit that mends a red gate")
-    .properties(&[
-        property("attempts", Type::Count(1, 100), "attempts in all"),
-        property("usd", Type::Money, "US dollars"),
-    ])
-    .not_yet("leave it out; a red gate stops the run and names the first red unit");
+static REPAIR: NodeSpec = node("repair", NONE, "a unit that mends a red gate").properties(&[
+    property("attempts", Type::Count(1, 100), "attempts in all"),
+    property("usd", Type::Money, "US dollars"),
+]);
 static USE: NodeSpec =
     node("use", takes(&[argument("a template's name", Type::Name)], 1, false), "expands a template")
         .many()
@@ -362,14 +360,16 @@ static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified toge
     .many()
     .properties(&[
         TITLE,
+        MILESTONE,
         property("state", Type::Word(&[word("draft")]), "its units are not written yet")
             .not_yet("leave the gate out until its units are known"),
-        property("file", Type::Path, "the file in which its units will stand")
+        property("file", Type::Path, "the file in which its units stand, or will stand")
             .not_yet("write the gate's units in this file"),
     ])
     .children(&[
         &GOAL,
         &GATE_NEEDS,
+        &LABEL,
         &DEFAULTS,
         &UNIT,
         &MANUAL,
@@ -400,10 +400,11 @@ static DISCARD: NodeSpec = node("discard", PATTERNS, "files that are removed bef
     .many()
     .not_yet("have git ignore them, or list them in `writes`");
 static FEATURE: NodeSpec = node("feature", ID, "what is to be built, as gates of units")
-    .properties(&[TITLE, property("base", Type::Text, "the branch to start from")])
+    .properties(&[TITLE, MILESTONE, property("base", Type::Text, "the branch to start from")])
     .children(&[
         &GOAL,
         &SOURCE,
+        &LABEL,
         &REQUIREMENT,
         &PROTECT,
         &SHARED,

@@ -206,12 +206,7 @@ impl Unit<'_> {
             feature: ground.graph.feature.id.clone(),
             unit: self.node.id.clone(),
             attempt: id.to_owned(),
-            number: self
-                .run
-                .state
-                .borrow()
-                .unit(&self.node.id)
-                .map_or(1, |unit| unit.next_number(&self.work.keyed.key)),
+            number: self.next_number(&self.run.state.borrow()),
             key: self.work.keyed.key.clone(),
             manifest,
             start_tree: tree_id(&self.work.start),

@@ -210,6 +210,11 @@ impl Unit<'_> {
         Ok(Some(Failure { message: failed.message, evidence }))
     }
 
+    /// The number of the next attempt for this key; from the second on, it is one after the unit's first.
+    fn next_number(&self, state: &State) -> u32 {
+        state.unit(&self.node.id).map_or(1, |unit| unit.next_number(&self.work.keyed.key))
+    }
+
     async fn stopped_at_start(&self) -> Result<Option<Ended>, DriveError> {
         if !self.run.ground.borrow().known.of(&self.node.id).is_empty() {
             return Ok(None);
@@ -321,6 +326,7 @@ impl Unit<'_> {
             ("the feature", graph.feature.budget, Spent::of(&state, |_| true), under_way),
             ("the project", graph.feature.project_budget, Spent::of(&state, |_| true), under_way + others),
         ];
+        let again = self.next_number(&state) > 1;
         for (whose, limit, spent, more) in scopes {
             // A unit's money is a bound for each attempt and enforced there.
             let money = spent.micro_usd + more;
@@ -336,6 +342,16 @@ impl Unit<'_> {
                     "{whose} has a budget of {}, {} of it spent or reserved: not enough for this attempt{needs}; raise `budget usd=` to go on",
                     crate::drive::gate::dollars(limit),
                     crate::drive::gate::dollars(money),
+                ));
+            }
+            let spent_again = spent.retry_micro_usd;
+            if let Some(limit) = limit.retry_micro_usd.filter(|_| again)
+                && (spent_again + wanted > limit || spent_again >= limit)
+            {
+                return Err(format!(
+                    "{whose} has {} for attempts after a unit's first, {} of it spent: not enough for another one; raise `budget retry-usd=` to go on",
+                    crate::drive::gate::dollars(limit),
+                    crate::drive::gate::dollars(spent_again),
                 ));
             }
             if let Some(limit) = limit.tokens.filter(|limit| spent.tokens >= *limit) {
@@ -361,6 +377,8 @@ impl Unit<'_> {
 #[derive(Default)]
 struct Spent {
     micro_usd: u64,
+    /// The part of it that attempts after a unit's first took.
+    retry_micro_usd: u64,
     tokens: u64,
     time_ms: u64,
 }
@@ -371,6 +389,9 @@ impl Spent {
         for (_, unit) in state.units().filter(|(id, _)| counts(id)) {
             for attempt in unit.attempts() {
                 spent.micro_usd += attempt.charge().micro_usd;
+                if attempt.started.number > 1 {
+                    spent.retry_micro_usd += attempt.charge().micro_usd;
+                }
                 let Some(captured) = &attempt.captured else { continue };
                 spent.tokens +=
                     captured.usage.input_tokens.unwrap_or(0) + captured.usage.output_tokens.unwrap_or(0);

@@ -1,0 +1,189 @@
+//! What a unit and a gate can say besides what is asked: what is handed on and shown, who starts first, what bounds a
+//! gate, and what a run refuses because it does not act on it yet.
+//!
+//! Does not know how the plan is compiled.
+
+use loop_tests::{BRANCH, PLAN, Repo};
+
+/// Keeps the prompt outside, then does its work.
+fn keeps_prompt(then: &str) -> String {
+    format!(
+        "cat >> \"$COUNTS/prompt-$LOOP_UNIT\"; echo \"== end\" >> \"$COUNTS/prompt-$LOOP_UNIT\"\n{then}\n"
+    )
+}
+
+fn prompt(repo: &Repo, unit: &str) -> String {
+    let path = repo.outside().join("counts").join(format!("prompt-{unit}"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn what_is_handed_on_is_asked_of_the_units_that_need_it() {
+    let body = r#"
+        unit one { goal "Make one."; creates "one.txt"; handoff "The answer is in one.txt."; }
+        unit two { needs one; goal "Make two."; creates "two.txt"; }
+        unit three { after one; goal "Make three."; creates "three.txt"; }
+    "#;
+    let scripts = [
+        ("one", keeps_prompt("echo 1 > one.txt")),
+        ("two", keeps_prompt("echo 2 > two.txt")),
+        ("three", keeps_prompt("echo 3 > three.txt")),
+    ];
+    let scripts: Vec<(&str, &str)> = scripts.iter().map(|(unit, text)| (*unit, text.as_str())).collect();
+    let repo = Repo::counted("off", body, &scripts);
+    repo.exec(&[]).expect(0);
+    assert!(prompt(&repo, "two").contains("- The answer is in one.txt."), "{}", prompt(&repo, "two"));
+    assert!(!prompt(&repo, "one").contains("The answer"), "it is not for the unit itself");
+    assert!(!prompt(&repo, "three").contains("The answer"), "nor for one that only comes after it");
+
+    repo.edit(PLAN, "The answer is", "Every answer is");
+    let plan = repo.exec(&["--dry-run"]).expect(0);
+    assert!(plan.all().contains("run      two: handoff changed"), "{}", plan.all());
+    repo.exec(&[]).expect(0);
+    assert_eq!(repo.journal().dispatched(), ["one", "two", "three", "two"], "asked of `two` alone");
+}
+
+#[test]
+fn priority_says_who_starts_first_and_nothing_else() {
+    let body = |priorities: [&str; 3]| {
+        let units = ["one", "two", "three"].iter().zip(priorities);
+        let units = units.map(|(unit, priority)| {
+            format!("unit {unit} {priority} {{ goal \"Make it.\"; creates \"{unit}.txt\"; }}\n")
+        });
+        units.collect::<String>()
+    };
+    let scripts = [("one", "echo 1 > one.txt"), ("two", "echo 2 > two.txt"), ("three", "echo 3 > three.txt")];
+    let with = Repo::counted("off", &body(["", "priority=7", "priority=0"]), &scripts);
+    with.exec(&[]).expect(0);
+    assert_eq!(with.journal().dispatched(), ["three", "two", "one"]);
+    assert_eq!(with.landed(BRANCH), ["one", "two", "three"], "commits are in plan order");
+    let without = Repo::counted("off", &body(["", "", ""]), &scripts);
+    without.exec(&[]).expect(0);
+    assert_eq!(without.journal().dispatched(), ["one", "two", "three"]);
+    let tree =
+        |repo: &Repo| repo.git(&["rev-parse", &format!("{BRANCH}:one.txt"), &format!("{BRANCH}:three.txt")]);
+    assert_eq!(tree(&with), tree(&without));
+    with.edit(PLAN, "priority=7", "priority=9");
+    with.exec(&[]).expect(0);
+    assert_eq!(with.journal().dispatched().len(), 3, "another priority pays for nothing");
+}
+
+#[test]
+fn estimates_labels_and_milestones_are_shown() {
+    let body = r#"
+        label export
+        gate works milestone="Q3" {
+            label backend
+            unit one estimate="2h" { goal "Make one."; creates "one.txt"; label fast; }
+            unit two estimate="30m" { goal "Make two."; creates "two.txt"; }
+            approve by=auto
+        }
+    "#;
+    let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt"), ("two", "exit 1")]);
+    let status = repo.run_loop(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["labels"], serde_json::json!(["export"]));
+    assert_eq!(status["units"][0]["estimate_ms"], 7_200_000);
+    assert_eq!(status["units"][0]["labels"], serde_json::json!(["fast"]));
+    assert_eq!(status["gates"][0]["milestone"], "Q3");
+    assert_eq!(status["gates"][0]["labels"], serde_json::json!(["backend"]));
+    let told = repo.run_loop(&["status"]).expect(0).all();
+    assert!(told.contains("still to do: about 2h30m of 2 units"), "{told}");
+    repo.exec(&[]).expect(4);
+    let told = repo.run_loop(&["status"]).expect(0).all();
+    assert!(told.contains("still to do: about 30m of 1 unit"), "{told}");
+    assert!(told.contains("gate works (Q3): "), "{told}");
+}
+
+/// Plays an agent that reports what it costs: two cents a call.
+const CLAUDE: &str = r#"#!/bin/sh
+{ echo "$LOOP_UNIT" >> "$COUNTS/agent"; } 2> /dev/null
+cat > /dev/null
+sh "agents/unit/$LOOP_UNIT.sh"
+echo '{"type":"system","subtype":"init","session_id":"s","model":"m"}'
+echo '{"type":"result","subtype":"success","is_error":false,"total_cost_usd":0.02,"usage":{"input_tokens":10,"output_tokens":5},"terminal_reason":"completed","result":"done"}'
+"#;
+
+const PAID: &str = r#"project test base="main" {
+    protect "agents/**"
+    agent fake via=claude { run sh "agents/claude.sh"; env COUNTS; }
+    defaults agent=fake { verify check; retry attempts=3; timeout total="60s"; }
+    verifier check { shell "! find . -name broken | grep ."; }
+}
+"#;
+
+fn paid(body: &str, scripts: &[(&str, &str)]) -> Repo {
+    let repo = Repo::with_project("off", PAID, body, scripts);
+    repo.write("agents/claude.sh", CLAUDE);
+    repo.commit("A stand-in");
+    repo
+}
+
+/// Fails its first call, by a mark outside.
+const SECOND_TIME: &str =
+    r#"echo 1 > one.txt; if [ ! -e "$COUNTS/tried" ]; then touch "$COUNTS/tried"; touch broken; fi"#;
+
+#[test]
+fn a_gate_passes_by_itself_within_its_bounds_and_asks_a_person_beyond_them() {
+    let body = |bounds: &str| {
+        format!(
+            "gate works {{ unit one {{ goal \"Make one.\"; creates \"one.txt\"; writes \"broken\"; }}\n approve by=auto {bounds}; }}\n\
+             gate later {{ unit two {{ goal \"Make two.\"; creates \"two.txt\"; }}\n approve by=auto; }}"
+        )
+    };
+    // (bounds, what the gate says if it asks)
+    let cases = [
+        ("max-usd=0.04 max-attempts=2", None),
+        ("max-usd=0.03", Some("its units cost $0.0400, and `max-usd=` is $0.0300")),
+        ("max-attempts=1", Some("`one` took 2 attempts, and `max-attempts=` is 1")),
+    ];
+    for (bounds, asks) in cases {
+        let repo = paid(&body(bounds), &[("one", SECOND_TIME), ("two", "echo 2 > two.txt")]);
+        let run = repo.exec(&[]);
+        match asks {
+            None => {
+                run.expect(0);
+                assert_eq!(repo.landed(BRANCH), ["one", "two"], "{bounds}");
+            }
+            Some(why) => {
+                let run = run.expect(3);
+                assert!(run.all().contains(why), "{bounds}: {}", run.all());
+                assert_eq!(repo.landed(BRANCH), ["one"]);
+                repo.run_loop(&["approve", "works", PLAN]).expect(0);
+                repo.exec(&[]).expect(0);
+                assert_eq!(repo.landed(BRANCH), ["one", "two"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn attempts_after_the_first_have_a_budget_of_their_own() {
+    let body = r#"budget usd=1.0 retry-usd=0.02
+        unit one { goal "Make one."; creates "one.txt"; writes "broken"; }"#;
+    let script = [("one", "echo 1 > one.txt; touch broken")];
+    let repo = paid(body, &script);
+    let run = repo.exec(&[]).expect(5);
+    assert_eq!(repo.count("agent"), 2, "the first, and one that spends it: {}", run.all());
+    assert!(run.all().contains("retry-usd"), "{}", run.all());
+    repo.edit(PLAN, "retry-usd=0.02", "retry-usd=0.03");
+    repo.exec(&[]).expect(4);
+    assert_eq!(repo.count("agent"), 3, "there is more, and one attempt may go beyond it");
+}
+
+#[test]
+fn what_a_run_does_not_act_on_is_refused_before_anything_and_checks_clean() {
+    let body = r#"gate works {
+        unit one { goal "Make one."; creates "one.txt"; }
+        repair attempts=2
+    }"#;
+    let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt")]);
+    repo.run_loopc(&["check"]).expect(0);
+    for arguments in [&[][..], &["--dry-run"]] {
+        let run = repo.exec(arguments).expect(2);
+        assert!(run.stderr.contains("not-yet") && run.stderr.contains("plan.loop.kdl:4:9"), "{}", run.stderr);
+        assert!(run.stderr.contains("meanwhile: "), "{}", run.stderr);
+    }
+    assert_eq!(repo.count("agent"), 0);
+    assert!(!repo.root().join(".git/loop").exists(), "nothing was begun");
+    repo.run_loop(&["status"]).expect(0);
+}
