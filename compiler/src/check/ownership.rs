@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use super::order::By;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Overlap, Pattern, overlap_outside, overlapping_between, overlapping_pairs};
+use crate::glob::{
+    Lists, Overlap, Pattern, grouped, overlap_outside, overlapping_between, overlapping_pairs,
+};
 use crate::plan::{Plan, Role, Unit, UnitIx};
 use crate::source::Span;
 
@@ -35,28 +37,24 @@ pub(super) struct Use {
 /// What units may write: each distinct pattern with its users, in landing order, one use a unit.
 pub(super) struct Writers<'p> {
     pub(super) patterns: Vec<&'p Pattern>,
-    pub(super) uses: Vec<Vec<Use>>,
+    pub(super) uses: Lists<Use>,
 }
 
 impl<'p> Writers<'p> {
     fn of(context: &Context<'p>) -> Writers<'p> {
-        let mut by_pattern: BTreeMap<&Pattern, Vec<Use>> = BTreeMap::new();
-        for (at, unit) in context.plan.units.iter().enumerate() {
+        let units = context.plan.units.iter().enumerate();
+        let placed = units.filter_map(|(at, unit)| {
             let unit_ix = UnitIx(at as u32);
-            let Some(position) = context.order.position(unit_ix) else { continue };
-            for pattern in scope(unit) {
-                by_pattern.entry(&pattern.value).or_default().push(Use {
-                    unit: unit_ix,
-                    span: pattern.span,
-                    position,
-                });
-            }
-        }
-        let (patterns, mut uses): (Vec<_>, Vec<Vec<Use>>) = by_pattern.into_iter().unzip();
-        for uses in &mut uses {
+            context.order.position(unit_ix).map(|position| (unit_ix, unit, position))
+        });
+        let (patterns, mut uses) = grouped(placed.flat_map(|(unit_ix, unit, position)| {
+            scope(unit)
+                .map(move |pattern| (&pattern.value, Use { unit: unit_ix, span: pattern.span, position }))
+        }));
+        uses.change_each(|uses| {
             uses.sort_by_key(|user| (user.position, user.span));
             uses.dedup_by_key(|user| user.unit);
-        }
+        });
         Writers { patterns, uses }
     }
 }
@@ -96,13 +94,9 @@ fn protected_writes(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let files: Vec<Pattern> = files.chain([Pattern::of_path("loop.kdl")]).collect();
     let protected: Vec<&Pattern> =
         files.iter().chain(plan.protect.iter().map(|pattern| &pattern.value)).collect();
-    let mut by_pattern: BTreeMap<&Pattern, Vec<(&Unit, Span)>> = BTreeMap::new();
-    for unit in &plan.units {
-        for pattern in scope(unit) {
-            by_pattern.entry(&pattern.value).or_default().push((unit, pattern.span));
-        }
-    }
-    let (written, uses): (Vec<&Pattern>, Vec<_>) = by_pattern.into_iter().unzip();
+    let scopes =
+        plan.units.iter().flat_map(|unit| scope(unit).map(move |one| (&one.value, (unit, one.span))));
+    let (written, uses) = grouped(scopes);
     let mut found: BTreeMap<usize, Overlap> = BTreeMap::new();
     for overlap in overlapping_between(&written, &protected) {
         found.entry(overlap.first).or_insert(overlap);
@@ -154,7 +148,7 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
     let mut asked: Vec<(Use, Use, usize)> = Vec::new();
     for (at, overlap) in overlaps.iter().enumerate() {
         let sides = [overlap.first, overlap.second];
-        pairs(sides.map(|side| writers.uses[side].as_slice()), sides.map(|side| chains[side]), |a, b| {
+        pairs(sides.map(|side| &writers.uses[side]), sides.map(|side| chains[side]), |a, b| {
             asked.push((a, b, at));
         });
     }

@@ -119,6 +119,10 @@ impl Entry<'_> {
     }
 
     fn may_end_like(&self, other: &Entry<'_>) -> bool {
+        if self.whole && other.whole {
+            // Of two paths, one of which begins with the other, there is nothing more to know.
+            return true;
+        }
         match (self.suffix(), other.suffix()) {
             (Some(a), Some(b)) => a.ends_with(b) || b.ends_with(a),
             _ => true,

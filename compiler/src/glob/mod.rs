@@ -28,7 +28,7 @@ use smol_str::SmolStr;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 pub use conflict::{Overlap, overlapping_between, overlapping_pairs};
-pub use grouped::Grouped;
+pub use grouped::{Lists, grouped};
 
 use automaton::{Fold, Token};
 
@@ -61,7 +61,7 @@ impl Pattern {
             None => (text, false),
         };
         if parse::is_plain(text) {
-            return Ok(Pattern { text: text.into(), negated, shape: Shape::Plain });
+            return Ok(Pattern { negated, ..Pattern::spelt(text) });
         }
         let composed = normalised(text);
         let text = parse::normal_form(&composed);
@@ -77,10 +77,19 @@ impl Pattern {
         Ok(Pattern { text: text.into(), negated, shape })
     }
 
+    /// The pattern, if it is a relative path in normal form without any character that means more than itself.
+    pub fn plain(text: &str) -> Option<Pattern> {
+        (parse::is_plain(text) && !text.starts_with('!')).then(|| Pattern::spelt(text))
+    }
+
+    fn spelt(path: &str) -> Pattern {
+        Pattern { text: path.into(), negated: false, shape: Shape::Plain }
+    }
+
     /// The pattern that names this path alone, whatever characters it is made of.
     pub fn of_path(path: &str) -> Pattern {
-        if parse::is_plain(path) && !path.starts_with('!') {
-            return Pattern { text: path.into(), negated: false, shape: Shape::Plain };
+        if let Some(pattern) = Pattern::plain(path) {
+            return pattern;
         }
         let mut text = String::new();
         for c in parse::normal_form(&normalised(path)).chars() {
@@ -129,7 +138,9 @@ impl Pattern {
         match (&self.shape, self.literal()) {
             (_, Some(literal)) => automaton::covers(literal, &path),
             (Shape::Wild(alternatives), None) => {
-                alternatives.iter().any(|tokens| automaton::matches(tokens, &path))
+                let spelt = self.text.find(['*', '?', '[', '{', '\\']).unwrap_or(0);
+                path.as_bytes().starts_with(&self.text.as_bytes()[..spelt])
+                    && alternatives.iter().any(|tokens| automaton::matches(tokens, &path))
             }
             (_, None) => false,
         }

@@ -2,6 +2,9 @@
 //!
 //! Does not know what a name refers to; values are looked at one by one.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::mistakes;
@@ -267,14 +270,13 @@ impl<'r> Reader<'r> {
         let mut arguments = 0;
         let mut surplus: Option<Span> = None;
         let entries = document.entries(id);
+        let mut seen = BTreeMap::new();
         for (at, entry) in entries.iter().enumerate() {
             if entry.ty.is_some() {
                 self.annotated(entry);
             }
             if let Some(key) = &entry.key {
-                let twice = entries[..at]
-                    .iter()
-                    .find(|before| before.key.as_ref().is_some_and(|k| k.name == key.name));
+                let twice = first_of_this_name(entries, at, &mut seen);
                 self.property(entry, spec, id);
                 if let Some(first) = twice {
                     self.diagnostics.push(
@@ -298,7 +300,9 @@ impl<'r> Reader<'r> {
             };
             arguments += 1;
             match position {
-                Some(position) => self.value(entry, position.ty, &format!("`{}`", spec.name), position.what),
+                Some(position) => {
+                    self.value(entry, position.ty, Place::Argument(spec.name), Some(position.what))
+                }
                 None => surplus = Some(surplus.map_or(entry.span, |span| span.to(entry.span))),
             }
         }
@@ -380,28 +384,29 @@ impl<'r> Reader<'r> {
                 self.diagnostics.push(not_yet(entry.span, &what, meanwhile));
                 return;
             }
-            self.value(entry, property.ty, &format!("`{}=`", property.name), &describe(property.ty));
+            self.value(entry, property.ty, Place::Property(property.name), None);
             return;
         }
         match spec.open {
             Open::Parameters => {
-                self.value(entry, Type::Value, &format!("`{}=`", key.name), &describe(Type::Value));
+                self.value(entry, Type::Value, Place::Property(&key.name), None);
             }
-            Open::Renames => {
-                self.value(entry, Type::Name, &format!("`{}=`", key.name), &describe(Type::Name))
-            }
+            Open::Renames => self.value(entry, Type::Name, Place::Property(&key.name), None),
             Open::Closed if takes_a_command(spec) => self.property_in_command(entry, spec),
             Open::Closed => self.unknown_property(entry, spec, id),
         }
     }
 
-    /// Checks one value; `place` takes it, and `expected` says what it should be.
-    fn value(&mut self, entry: &Entry, ty: Type, place: &str, expected: &str) {
-        let expected = match ty {
-            Type::Word(_) | Type::Count(..) => &describe(ty),
-            _ => expected,
+    /// Checks one value; `place` takes it, and `expected` says what it should be, if the type does not.
+    fn value(&mut self, entry: &Entry, ty: Type, place: Place<'_>, expected: Option<&str>) {
+        if is_plainly_right(entry, ty) {
+            return;
+        }
+        let expected = match (expected, ty) {
+            (None, _) | (_, Type::Word(_) | Type::Count(..)) => &describe(ty),
+            (Some(expected), _) => expected,
         };
-        if let Some(found) = self.value_problem(entry, ty, place, expected) {
+        if let Some(found) = self.value_problem(entry, ty, &place.to_string(), expected) {
             self.diagnostics.push(found);
         }
     }
@@ -532,6 +537,58 @@ impl<'r> Reader<'r> {
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
         Some(wrong(span, place, expected, "something else").help(problem))
+    }
+}
+
+/// The property before the one at `at` that has its name. Few are looked through; of many, `seen` remembers the first
+/// of each name.
+fn first_of_this_name<'e>(
+    entries: &'e [Entry],
+    at: usize,
+    seen: &mut BTreeMap<&'e str, &'e Entry>,
+) -> Option<&'e Entry> {
+    fn name(entry: &Entry) -> Option<&str> {
+        entry.key.as_ref().map(|key| key.name.as_str())
+    }
+    if entries.len() <= 16 {
+        return entries[..at].iter().find(|before| name(before) == name(&entries[at]));
+    }
+    match seen.entry(name(&entries[at])?) {
+        Slot::Occupied(first) => Some(first.get()),
+        Slot::Vacant(slot) => {
+            slot.insert(&entries[at]);
+            None
+        }
+    }
+}
+
+/// What takes a value.
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    /// The node of this name, as an argument.
+    Argument(&'p str),
+    Property(&'p str),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Argument(name) => write!(f, "`{name}`"),
+            Place::Property(name) => write!(f, "`{name}=`"),
+        }
+    }
+}
+
+/// A text of which one glance tells that nothing is wrong with it, as with nearly all: for those no words are made.
+fn is_plainly_right(entry: &Entry, ty: Type) -> bool {
+    let Value::String(text, style) = &entry.value else { return false };
+    if *style == StringStyle::Bare && text.bytes().any(|byte| matches!(byte, b',' | b':')) {
+        return false;
+    }
+    match ty {
+        Type::Name | Type::Text | Type::Path | Type::Glob | Type::Reference => !text.is_empty(),
+        Type::Id => values::id(text).is_ok(),
+        _ => false,
     }
 }
 
