@@ -4,10 +4,11 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::check::{CheckedPlan, check};
+use crate::check::unused::Tally;
+use crate::check::{CheckedPlan, judge};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::names::duplicate_features;
-use crate::plan::{Input, lower};
+use crate::plan::{Input, lower, settle};
 use crate::source::{SourceMap, Sources, Spanned};
 
 /// What came out.
@@ -17,6 +18,8 @@ pub struct Compilation {
     pub map: SourceMap,
     /// By path and place; what several plans say alike about a file that they share is there once.
     pub diagnostics: Vec<Diagnostic>,
+    /// What rules found that must be asked for, and were not: about sound plans too, in the same order.
+    pub unasked: Vec<Diagnostic>,
     /// The plans in the order in which they were given; `None` where a plan has errors, or is no feature's.
     pub plans: Vec<(Utf8PathBuf, Option<CheckedPlan>)>,
 }
@@ -24,6 +27,12 @@ pub struct Compilation {
 impl Compilation {
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Asks for every rule: what those that are off found goes to the other findings, each in its place.
+    pub fn add_unasked(&mut self) {
+        self.diagnostics.append(&mut self.unasked);
+        sort(&mut self.diagnostics, &self.map);
     }
 }
 
@@ -33,42 +42,51 @@ pub struct Group {
     /// `loop.kdl`, from the repository's root.
     pub project: Option<Utf8PathBuf>,
     pub plans: Vec<Utf8PathBuf>,
+    /// Are these all the plans that the project has? Only then can it be said that none of them uses something.
+    pub whole: bool,
 }
 
 /// Compiles plans of one project. Paths count from the repository's root.
 pub fn compile(project: Option<&Utf8Path>, plans: &[Utf8PathBuf], sources: &dyn Sources) -> Compilation {
-    compile_groups(&[Group { project: project.map(Utf8Path::to_owned), plans: plans.to_vec() }], sources)
+    let group = Group { project: project.map(Utf8Path::to_owned), plans: plans.to_vec(), whole: false };
+    compile_groups(&[group], sources)
 }
 
 /// Compiles plans of several projects in one repository.
 pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
     let mut map = SourceMap::default();
     let mut diagnostics = Vec::new();
+    let mut unasked = Vec::new();
     let mut plans = Vec::new();
     let mut features: Vec<Spanned<String>> = Vec::new();
     for group in groups {
         let project = group.project.as_deref();
-        if group.plans.is_empty() {
-            let lowered = lower(&Input { project, plan: None }, sources, &mut map);
-            let (_, found) = check(lowered.plan, sources, &map, &lowered.diagnostics);
-            diagnostics.extend(lowered.diagnostics);
-            diagnostics.extend(found);
-        }
-        for path in &group.plans {
-            let lowered = lower(&Input { project, plan: Some(path) }, sources, &mut map);
+        let mut tally = Tally::default();
+        let first = plans.len();
+        let alone = group.plans.is_empty().then_some(None);
+        for path in group.plans.iter().map(Some).chain(alone) {
+            let lowered = lower(&Input { project, plan: path.map(|path| path.as_path()) }, sources, &mut map);
             features.extend(lowered.plan.feature.as_ref().map(|feature| feature.id.clone()));
-            let (checked, found) = check(lowered.plan, sources, &map, &lowered.diagnostics);
-            diagnostics.extend(lowered.diagnostics);
-            diagnostics.extend(found);
-            plans.push((path.clone(), checked));
+            let judged = judge(lowered.plan, sources, &map, &lowered.diagnostics, &mut tally);
+            let all = lowered.diagnostics.into_iter().chain(judged.diagnostics).collect();
+            diagnostics.extend(settle(all, &map));
+            unasked.extend(judged.unasked);
+            plans.extend(path.map(|path| (path.clone(), judged.checked)));
         }
+        let (found, more) = tally.finish(group.whole, &map);
+        if found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            plans[first..].iter_mut().for_each(|(_, checked)| *checked = None);
+        }
+        diagnostics.extend(found);
+        unasked.extend(more);
     }
     // By path, so that the order in which plans are given decides nothing.
     features.sort_by_cached_key(|id| (map.file(id.span.file).path.clone(), id.span));
     features.dedup_by_key(|id| id.span);
     diagnostics.extend(duplicate_features(&features));
     sort(&mut diagnostics, &map);
-    Compilation { map, diagnostics, plans }
+    sort(&mut unasked, &map);
+    Compilation { map, diagnostics, unasked, plans }
 }
 
 /// By path, place, rule and message, without repetitions.
@@ -163,8 +181,8 @@ mod tests {
         let alone = compile(Some(Utf8Path::new("loop.kdl")), &[], &sources);
         assert!(alone.diagnostics.is_empty() && alone.plans.is_empty());
         let groups = [
-            Group { project: Some("loop.kdl".into()), plans: paths(&["b.loop.kdl"]) },
-            Group { project: Some("sub/loop.kdl".into()), plans: paths(&["sub/a.loop.kdl"]) },
+            Group { project: Some("loop.kdl".into()), plans: paths(&["b.loop.kdl"]), whole: true },
+            Group { project: Some("sub/loop.kdl".into()), plans: paths(&["sub/a.loop.kdl"]), whole: true },
         ];
         let compiled = compile_groups(&groups, &sources);
         let told = short(&compiled.diagnostics, &compiled.map);

@@ -2,9 +2,7 @@
 //!
 //! Does not know what is wrong with them: whoever asks finds out by compiling.
 
-use camino::Utf8Path;
-
-use crate::compile::{Compilation, compile};
+use crate::compile::{Compilation, Group, compile_groups};
 use crate::diagnostic::{Rule, pages};
 use crate::source::memory::MemorySources;
 
@@ -29,12 +27,18 @@ fn example(rule: &Rule, text: &str) -> Compilation {
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
     }
-    compile(Some(Utf8Path::new("loop.kdl")), &[PLAN.into()], &sources)
+    // What is said about a project's plans as a whole is for examples that show a project.
+    let whole = pages::is_project(text);
+    let group = Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], whole };
+    compile_groups(&[group], &sources)
 }
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+
     use super::*;
+    use crate::compile::compile;
     use crate::diagnostic::render::{Style, human};
     use crate::diagnostic::{RULES, Severity};
 

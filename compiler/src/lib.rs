@@ -15,6 +15,7 @@ pub mod example;
 pub mod glob;
 pub mod graph;
 pub mod markdown;
+pub mod mend;
 pub mod plan;
 pub mod source;
 pub mod syntax;

@@ -2,7 +2,11 @@
 //!
 //! Does not know what a plan is, and never touches a disk: implementations of [`Sources`] do.
 
+mod date;
+
 use camino::{Utf8Path, Utf8PathBuf};
+
+pub use date::Date;
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +36,11 @@ impl Span {
 
     pub fn is_empty(self) -> bool {
         self.start == self.end
+    }
+
+    /// Does `other` lie in it?
+    pub fn contains(self, other: Span) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
     }
 }
 
@@ -107,10 +116,28 @@ impl SourceFile {
     }
 }
 
-/// Every file that one compilation read.
+/// One expansion of a template. It has a [`FileId`] of its own, so that a place in a template is another place in each
+/// expansion: what is said about one of them is not taken for the others.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// The file in which the template stands.
+    pub file: FileId,
+    /// The `use` that asked for it; it may lie in an expansion itself.
+    pub at: Span,
+    /// What the ids of its units begin with: `csv`, `csv/inner`.
+    pub id: String,
+    /// The template's name.
+    pub template: String,
+}
+
+/// Set in the id of a file that stands for an expansion.
+const EXPANDED: u32 = 1 << 31;
+
+/// Every file that one compilation read, and every expansion of a template that it made.
 #[derive(Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    expansions: Vec<Expansion>,
 }
 
 impl SourceMap {
@@ -119,8 +146,27 @@ impl SourceMap {
         FileId(self.files.len() as u32 - 1)
     }
 
+    /// The file; of an expansion, the one in which the template stands.
     pub fn file(&self, id: FileId) -> &SourceFile {
+        let id = self.expansion(id).map_or(id, |expansion| expansion.file);
         &self.files[id.0 as usize]
+    }
+
+    /// Notes an expansion; places in it have the returned file.
+    pub fn expand(&mut self, expansion: Expansion) -> FileId {
+        let expansion = Expansion { file: self.written(expansion.file), ..expansion };
+        self.expansions.push(expansion);
+        FileId(EXPANDED | (self.expansions.len() as u32 - 1))
+    }
+
+    /// The expansion that the file stands for, if it stands for one.
+    pub fn expansion(&self, id: FileId) -> Option<&Expansion> {
+        (id.0 & EXPANDED != 0).then(|| &self.expansions[(id.0 & !EXPANDED) as usize])
+    }
+
+    /// The file that holds the text.
+    pub fn written(&self, id: FileId) -> FileId {
+        self.expansion(id).map_or(id, |expansion| expansion.file)
     }
 
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
@@ -165,6 +211,11 @@ pub trait Sources {
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
 
+    /// The day on which the plan is compiled, for what expires; `None`: nothing does.
+    fn today(&self) -> Option<Date> {
+        None
+    }
+
     /// Every file of the repository, sorted by its bytes: what git tracks, and what it does not track and does not ignore.
     /// `None` if nobody knows; rules that would need the list are silent then. Found once, when it is first asked
     /// for: a rule asks only after it has something to look up.
@@ -206,7 +257,7 @@ pub mod memory {
 
     use camino::{Utf8Path, Utf8PathBuf};
 
-    use super::{Ignored, PathKind, ReadError, Sources};
+    use super::{Date, Ignored, PathKind, ReadError, Sources};
 
     /// Files by normalised path; a path above a file is a directory.
     #[derive(Clone, Debug, Default)]
@@ -216,6 +267,8 @@ pub mod memory {
         list: Option<Vec<Utf8PathBuf>>,
         ignored: Vec<Utf8PathBuf>,
         programs: Vec<Utf8PathBuf>,
+        /// What [`Sources::today`] says.
+        pub today: Option<Date>,
     }
 
     impl MemorySources {
@@ -254,6 +307,10 @@ pub mod memory {
     }
 
     impl Sources for MemorySources {
+        fn today(&self) -> Option<Date> {
+            self.today
+        }
+
         fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
             match self.kind(path) {
                 Some(PathKind::File) => Ok(self.files[path].clone()),
@@ -289,6 +346,31 @@ pub mod memory {
         fn executable(&self, path: &Utf8Path) -> Option<bool> {
             self.list.as_ref()?;
             self.files.contains_key(path).then(|| self.programs.iter().any(|program| program == path))
+        }
+    }
+
+    /// Other sources with texts laid over them: files that somebody is about to change.
+    pub struct Layered<'l> {
+        under: &'l dyn Sources,
+        texts: &'l BTreeMap<Utf8PathBuf, String>,
+    }
+
+    impl<'l> Layered<'l> {
+        pub fn new(under: &'l dyn Sources, texts: &'l BTreeMap<Utf8PathBuf, String>) -> Layered<'l> {
+            Layered { under, texts }
+        }
+    }
+
+    impl Sources for Layered<'_> {
+        fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
+            match self.texts.get(path) {
+                Some(text) => Ok(text.clone().into_bytes()),
+                None => self.under.read(path),
+            }
+        }
+
+        fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
+            if self.texts.contains_key(path) { Some(PathKind::File) } else { self.under.kind(path) }
         }
     }
 }

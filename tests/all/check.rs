@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use loop_compiler::diagnostic::render::Format;
 use loop_tests::{Place, fixture, loopc_command, output_of, text};
 
 /// What was printed, with the way it ended.
@@ -35,9 +36,9 @@ fn every_repository_is_reported_as_expected() {
     for case in names {
         let place = Place::new(&[]);
         place.copy(&case.join("repo"));
-        for format in ["short", "json", "human"] {
+        for (_, format, _) in Format::ALL {
             let expected = case.join(format!("expected.{format}"));
-            if format == "human" && !expected.exists() {
+            if !["short", "json"].contains(format) && !expected.exists() {
                 continue;
             }
             let found = told(&place.loopc(&["check", "--format", format]), &place.root());
@@ -99,8 +100,13 @@ fn paths_say_what_is_checked() {
     }
     let inside = output_of(&place.root().join("sub"), &["check", "--format", "short"], b"");
     assert!(
-        text(&inside.stdout).starts_with("sub/broken.loop.kdl:2:"),
-        "paths count from the root, wherever one stands"
+        text(&inside.stdout).starts_with("broken.loop.kdl:2:"),
+        "paths for people count from where they stand"
+    );
+    let inside = output_of(&place.root().join("sub"), &["check", "--format", "json"], b"");
+    assert!(
+        text(&inside.stdout).contains(r#""file": "sub/broken.loop.kdl""#),
+        "paths for programs count from the root, wherever one stands"
     );
 }
 
@@ -272,7 +278,8 @@ fn a_reader_that_leaves_early_is_no_error() {
     let units: String = (0..3000).map(|at| format!("    unit u{at} {{ nonsense; }}\n")).collect();
     let place =
         Place::new(&[("loop.kdl", PROJECT), ("plan.loop.kdl", &format!("feature F-1 {{\n{units}}}\n"))]);
-    let mut child = loopc_command(&place.root(), &["check"]).spawn().expect("loopc starts");
+    let mut child =
+        loopc_command(&place.root(), &["check", "--max-diagnostics", "all"]).spawn().expect("loopc starts");
     let mut first = [0; 20];
     child.stdout.take().expect("it is piped").read_exact(&mut first).expect("it prints");
     let output = child.wait_with_output().expect("loopc ends");

@@ -9,6 +9,7 @@ mod crash;
 mod crash_kinds;
 mod damage;
 mod demo;
+mod fmt;
 mod gates;
 mod init;
 mod model_server;

@@ -3,7 +3,7 @@
 //!
 //! Does not know how the plan is compiled.
 
-use loop_tests::{BRANCH, PLAN, Repo};
+use loop_tests::{BRANCH, PLAN, Repo, each_level};
 
 /// Keeps the prompt outside, then does its work.
 fn keeps_prompt(then: &str) -> String {
@@ -168,6 +168,167 @@ fn attempts_after_the_first_have_a_budget_of_their_own() {
     repo.edit(PLAN, "retry-usd=0.02", "retry-usd=0.03");
     repo.exec(&[]).expect(4);
     assert_eq!(repo.count("agent"), 3, "there is more, and one attempt may go beyond it");
+}
+
+#[test]
+fn what_is_shown_is_in_the_prompt_and_in_no_key() {
+    each_level("rules_units::what_is_shown", |level| {
+        let body = r#"unit one {
+            goal "Make one."
+            creates "one.txt"
+            show "how it got here" { run git log "--format=%s"; }
+            show "what fails" { shell "echo out; echo stray > stray.txt; echo broken >&2; exit 3"; }
+            show "too much" { shell "yes | head -c 300000"; }
+        }"#;
+        let repo = Repo::counted(level, body, &[("one", "cat > one.txt\n")]);
+        repo.exec(&[]).expect(0);
+        let prompt = repo.landed_file("one.txt").expect("the prompt is what landed");
+        let after = |title: &str| {
+            let rest =
+                prompt.split(&format!("## {title}\n")).nth(1).unwrap_or_else(|| panic!("{title}: {prompt}"));
+            rest.split("\n## ").next().expect("a section").to_owned()
+        };
+        assert!(after("how it got here").contains("\nPlan\nStart\n"), "{prompt}");
+        let failed = after("what fails");
+        assert!(failed.contains("did not succeed: it exited with 3"), "{failed}");
+        assert!(failed.contains("\nout\nbroken\n"), "{failed}");
+        let long = after("too much");
+        assert!(long.len() < 20_000 && long.contains("bytes left out"), "{} bytes", long.len());
+        assert_eq!(repo.landed_file("stray.txt"), None, "what a command writes is dropped");
+        repo.edit(PLAN, "exit 3", "exit 4");
+        repo.exec(&[]).expect(0);
+        assert_eq!(repo.journal().dispatched(), ["one"], "it is no part of the key");
+    });
+}
+
+#[test]
+fn a_program_to_show_that_is_not_there_is_said_before_anything_is_paid() {
+    let body = r#"unit one { goal "Make one."; creates "one.txt"; show "x" { run no-such-program; }; }"#;
+    let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt")]);
+    let run = repo.exec(&[]).expect(6);
+    assert!(run.all().contains("`no-such-program` of `show \"x\"` (unit `one`)"), "{}", run.all());
+    assert_eq!(repo.count("agent"), 0);
+}
+
+#[test]
+fn an_oracle_that_holds_before_the_work_proves_nothing() {
+    let body = r#"
+        protect "tests/**"
+        unit one { goal "Make one."; creates "one.txt"; accept "it counts" by=oracle before=fail; }
+    "#;
+    let project = |repo: &Repo| {
+        repo.edit(
+            "loop.kdl",
+            "verifier check",
+            "verifier oracle { run sh \"tests/one.sh\"; }\n    verifier check",
+        );
+        repo.write("tests/one.sh", "test \"$(cat one.txt)\" = 1\n");
+        repo.commit("An oracle");
+    };
+    let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt")]);
+    project(&repo);
+    repo.exec(&[]).expect(0);
+    assert_eq!(repo.landed(BRANCH), ["one"], "red before, green after");
+    repo.exec(&[]).expect(0);
+    assert_eq!(repo.count("agent"), 1);
+
+    let green = Repo::counted("off", body, &[("one", "echo 1 > one.txt")]);
+    project(&green);
+    green.write("tests/one.sh", "true\n");
+    green.commit("It cannot fail");
+    let run = green.exec(&[]).expect(4);
+    assert!(run.all().contains("\"it counts\" holds before the work"), "{}", run.all());
+    assert_eq!(green.count("agent"), 0, "nothing is paid");
+    green.write("tests/one.sh", "test -e one.txt\n");
+    green.commit("It can");
+    green.exec(&["--redo", "one"]).expect(0);
+    assert_eq!(green.landed(BRANCH), ["one"]);
+
+    let still = Repo::counted("off", body, &[("one", "echo 2 > one.txt")]);
+    project(&still);
+    still.exec(&[]).expect(4);
+    assert_eq!(still.journal().failures("one"), ["verify-failed"], "red before and red after");
+}
+
+#[test]
+fn an_oracle_of_a_gate_is_looked_at_before_its_first_unit() {
+    let body = r#"
+        gate first { unit zero { goal "Make zero."; creates "zero.txt"; }; approve by=auto; }
+        gate works {
+            unit one { goal "Make one."; creates "one.txt"; }
+            unit two { needs one; goal "Make two."; creates "two.txt"; }
+            accept "both are there" before=fail { exists "zero.txt" "one.txt"; }
+            approve by=auto
+        }
+    "#;
+    let scripts = [("zero", "echo 0 > zero.txt"), ("one", "echo 1 > one.txt"), ("two", "echo 2 > two.txt")];
+    let repo = Repo::counted("off", body, &scripts);
+    repo.exec(&[]).expect(0);
+    assert_eq!(repo.landed(BRANCH), ["zero", "one", "two"], "what its own units do is not before it");
+    let green = Repo::counted(
+        "off",
+        &body.replace(
+            r#" "one.txt"; }
+            approve"#,
+            "; }\n            approve",
+        ),
+        &scripts,
+    );
+    let run = green.exec(&[]).expect(4);
+    assert!(run.all().contains("of gate `works` holds before its first unit"), "{}", run.all());
+    assert_eq!(green.journal().dispatched(), ["zero"]);
+}
+
+#[test]
+fn a_renamed_unit_keeps_what_landed_under_its_old_name() {
+    let body = r#"
+        unit one { goal "Make one."; creates "one.txt"; }
+        unit two { needs one; goal "Make two."; creates "two.txt"; }
+        unit three { needs two; goal "Make three."; creates "three.txt"; }
+    "#;
+    let scripts = [
+        ("one", "echo 1 > one.txt"),
+        ("two", "echo 2 > two.txt"),
+        ("second", "echo 2 > two.txt"),
+        ("three", "test -e \"$COUNTS/go\" && echo 3 > three.txt"),
+    ];
+    let repo = Repo::counted("off", body, &scripts);
+    repo.exec(&[]).expect(4);
+    repo.edit(PLAN, "unit two {", "unit second was=two {");
+    repo.edit(PLAN, "needs two", "needs second");
+    let plan = repo.exec(&["--dry-run"]).expect(0);
+    assert!(plan.all().contains("cached   second"), "{}", plan.all());
+    let status = repo.run_loop(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["units"][1]["state"], "landed", "{status}");
+    assert_eq!(status["units"][1]["attempts"], 1);
+    std::fs::write(repo.outside().join("counts/go"), "").expect("the directory is there");
+    repo.exec(&["--redo", "three"]).expect(0);
+    assert_eq!(repo.journal().dispatched(), ["one", "two", "three", "three"], "a new name pays for nothing");
+    // A clone has no journal: there the commit's own words count.
+    std::fs::remove_dir_all(repo.root().join(".git/loop")).expect("the journal is there");
+    repo.exec(&[]).expect(0);
+    assert!(repo.journal().dispatched().is_empty(), "verifiers ran again, agents did not");
+
+    repo.edit(PLAN, " was=two", "");
+    let plan = repo.exec(&["--dry-run"]).expect(0);
+    assert!(
+        plan.all().contains("cached   second"),
+        "it is recorded under the new name by now: {}",
+        plan.all()
+    );
+}
+
+#[test]
+fn a_new_name_without_the_old_one_is_a_new_unit() {
+    let repo = Repo::counted(
+        "off",
+        r#"unit one { goal "Make one."; creates "one.txt"; }"#,
+        &[("one", "echo 1 > one.txt"), ("first", "echo 1 > one.txt")],
+    );
+    repo.exec(&[]).expect(0);
+    repo.edit(PLAN, "unit one", "unit first");
+    let plan = repo.exec(&["--dry-run"]).expect(0);
+    assert!(plan.all().contains("run      first: it has not run yet"), "{}", plan.all());
 }
 
 #[test]

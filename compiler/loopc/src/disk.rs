@@ -11,9 +11,10 @@ use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use loop_compiler::source::{Ignored, PathKind, ReadError, Sources};
+use loop_compiler::source::{Date, Ignored, PathKind, ReadError, Sources};
 
 use listing::Listing;
 
@@ -86,7 +87,7 @@ fn place_of(error: &ignore::Error) -> Option<&Utf8Path> {
 }
 
 /// The system's message without Rust's ` (os error N)` behind it.
-fn system_words(error: &std::io::Error) -> String {
+pub(crate) fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     words.to_lowercase()
@@ -132,6 +133,25 @@ impl Repository {
     /// # Errors
     /// If a directory cannot be listed, or a plan's name is not UTF-8.
     pub fn plans_below(&self, directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>, DiskError> {
+        self.files_below(directory, |name| name.ends_with(PLAN_SUFFIX.as_bytes()))
+    }
+
+    /// Every plan and every project file at or below `directory`, under the conditions of
+    /// [`Repository::plans_below`].
+    ///
+    /// # Errors
+    /// If a directory cannot be listed, or a file's name is not UTF-8.
+    pub fn plans_and_projects_below(&self, directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>, DiskError> {
+        self.files_below(directory, |name| {
+            name.ends_with(PLAN_SUFFIX.as_bytes()) || name == PROJECT_FILE.as_bytes()
+        })
+    }
+
+    fn files_below(
+        &self,
+        directory: &Utf8Path,
+        wanted: fn(&[u8]) -> bool,
+    ) -> Result<Vec<Utf8PathBuf>, DiskError> {
         let start = self.root.join(directory);
         let mut walk = ignore::WalkBuilder::new(&start);
         // Only what is in the repository decides, so that two machines find the same plans.
@@ -151,7 +171,7 @@ impl Repository {
                 path: place_of(&error).unwrap_or(&start).to_owned(),
                 message: error.io_error().map_or_else(|| error.to_string(), system_words),
             })?;
-            if !entry.file_name().as_encoded_bytes().ends_with(PLAN_SUFFIX.as_bytes())
+            if !wanted(entry.file_name().as_encoded_bytes())
                 || !entry.file_type().is_some_and(|kind| kind.is_file())
             {
                 continue;
@@ -208,6 +228,14 @@ pub struct DiskSources {
 }
 
 impl DiskSources {
+    /// The absolute path of what stands at `path`, symbolic links followed.
+    ///
+    /// # Errors
+    /// If nothing stands there, or a link leads out of the repository.
+    pub fn locate(&self, path: &Utf8Path) -> Result<Utf8PathBuf, ReadError> {
+        self.resolve(path).map(|(real, _)| real)
+    }
+
     /// Follows symbolic links by hand, so that a step out of the repository is seen before anything is opened.
     /// Returns the real place, with what stands there.
     fn resolve(&self, path: &Utf8Path) -> Result<(Utf8PathBuf, std::fs::Metadata), ReadError> {
@@ -269,6 +297,13 @@ fn read_error(error: &std::io::Error) -> ReadError {
 }
 
 impl Sources for DiskSources {
+    /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.
+    fn today(&self) -> Option<Date> {
+        let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        stated.or_else(|| Some(clock()?.as_secs())).map(Date::of_unix_seconds)
+    }
+
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
         let (real, found) = self.resolve(path)?;
         // Judged before it is opened: opening a pipe waits for a writer, opening a device may do anything.
@@ -328,6 +363,10 @@ pub struct Overlay<'s> {
 }
 
 impl Sources for Overlay<'_> {
+    fn today(&self) -> Option<Date> {
+        self.under.today()
+    }
+
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
         if path == self.path { Ok(self.bytes.clone()) } else { self.under.read(path) }
     }

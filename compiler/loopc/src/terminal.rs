@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use crate::report::Color;
+
 /// Columns when nobody says how wide the output is (a pipe, a file, a log of CI).
 pub const DEFAULT_WIDTH: usize = 100;
 
@@ -30,6 +32,8 @@ pub struct Facts {
     pub is_terminal: bool,
     /// Columns of the terminal, if it tells.
     pub columns: Option<u16>,
+    /// What the command line says; it wins over the environment.
+    pub color: Color,
 }
 
 /// How to print.
@@ -59,6 +63,7 @@ impl Facts {
             term: std::env::var_os("TERM"),
             is_terminal,
             columns: size.map(|(width, _)| width.0),
+            color: Color::Auto,
         }
     }
 
@@ -68,7 +73,11 @@ impl Facts {
         let dumb = self.term.as_ref().is_some_and(|term| term == "dumb");
         let forced =
             says(&self.clicolor_force) && self.clicolor_force.as_ref().is_some_and(|value| value != "0");
-        let color = !says(&self.no_color) && (forced || (self.is_terminal && !dumb));
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !says(&self.no_color) && (forced || (self.is_terminal && !dumb)),
+        };
         let width = match self.columns {
             Some(columns) if self.is_terminal && columns > 0 => {
                 usize::from(columns).clamp(*WIDTHS.start(), *WIDTHS.end())
@@ -115,6 +124,14 @@ mod tests {
         assert!(!forced.decide().live);
         assert!(!Facts { no_color: Some("1".into()), ..forced }.decide().color);
         assert!(!Facts { clicolor_force: Some("0".into()), ..Facts::default() }.decide().color);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let always = Facts { no_color: Some("1".into()), color: Color::Always, ..Facts::default() };
+        assert!(always.decide().color);
+        let never = Facts { clicolor_force: Some("1".into()), color: Color::Never, ..terminal_80() };
+        assert!(!never.decide().color);
     }
 
     #[test]

@@ -8,11 +8,14 @@ mod inputs;
 mod lint;
 pub(crate) mod order;
 mod ownership;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unused;
 mod verification;
+mod wording;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::{GateIx, Plan, Unit, UnitIx};
@@ -66,6 +69,16 @@ impl Context<'_> {
     }
 }
 
+/// What came of holding a plan against the rules.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) checked: Option<CheckedPlan>,
+    /// The new ones, `lint` nodes applied, sorted by place.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Findings of rules that must be asked for, and were not.
+    pub(crate) unasked: Vec<Diagnostic>,
+}
+
 /// Holds the plan against every rule that needs the whole of it.
 ///
 /// `earlier` are the findings of the phases before; an error among them, or one found here, gives `None`, and so
@@ -77,24 +90,45 @@ pub fn check(
     map: &SourceMap,
     earlier: &[Diagnostic],
 ) -> (Option<CheckedPlan>, Vec<Diagnostic>) {
+    let judged = judge(plan, sources, map, earlier, &mut unused::Tally::default());
+    (judged.checked, judged.diagnostics)
+}
+
+/// The same for one of several plans: what it uses goes into `tally`.
+pub(crate) fn judge(
+    plan: Plan,
+    sources: &dyn Sources,
+    map: &SourceMap,
+    earlier: &[Diagnostic],
+    tally: &mut unused::Tally,
+) -> Judged {
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
-    lint::apply(&plan.lints, &mut diagnostics);
+    templates::check(&context, &mut diagnostics);
+    wording::check(&context, &mut diagnostics);
+    let mut levels = lint::Levels::new(&plan.lints);
+    let unasked = levels.apply(&mut diagnostics);
+    tally.add(&plan, earlier, levels.used);
+    sort(&mut diagnostics);
+    let failed = earlier.iter().chain(&diagnostics).any(|diagnostic| diagnostic.severity == Severity::Error);
+    if failed || plan.feature.is_none() {
+        return Judged { checked: None, diagnostics, unasked };
+    }
+    let gates = gate_predecessors(&plan);
+    let checked = Some(CheckedPlan { order: order.canonical(), gates, plan });
+    Judged { checked, diagnostics, unasked }
+}
+
+fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by(|a, b| {
         let key =
             |d: &Diagnostic| (d.primary.span.file, d.primary.span.start, d.primary.span.end, d.rule.code);
         key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
     });
-    let failed = earlier.iter().chain(&diagnostics).any(|diagnostic| diagnostic.severity == Severity::Error);
-    if failed || plan.feature.is_none() {
-        return (None, diagnostics);
-    }
-    let gates = gate_predecessors(&plan);
-    (Some(CheckedPlan { order: order.canonical(), gates, plan }), diagnostics)
 }
 
 /// A unit that waits for something unknown is not in its order yet: what only follows from that is not said as well.

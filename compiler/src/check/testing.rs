@@ -151,6 +151,9 @@ fn empty(places: &mut Places) -> Plan {
         plan_files: vec!["plans/f.loop.kdl".into()],
         worktree: Worktree::default(),
         lints: Vec::new(),
+        old_names: Vec::new(),
+        declared: Vec::new(),
+        unused_parameters: Vec::new(),
     }
 }
 
@@ -235,7 +238,44 @@ pub(crate) fn rules(text: &str, files: &[(&str, &str)]) -> Vec<&'static str> {
     found(plan(text), files).iter().map(|diagnostic| diagnostic.rule.name).collect()
 }
 
+/// A `lint` node of the project.
 pub(crate) fn lint(plan: &mut Plan, rule: &str, level: Level) {
-    let span = Span { file: FileId(0), start: 0, end: 0 };
-    plan.lints.push(Lint { rule: Spanned::new(rule.to_owned(), span), level, reason: None });
+    let at = 4000 + plan.lints.len() as u32;
+    let span = Span { file: FileId(0), start: at, end: at };
+    let known = crate::diagnostic::rule(rule).expect("a rule");
+    plan.lints.push(Lint {
+        rule: Spanned::new(rule.to_owned(), span),
+        level,
+        reason: None,
+        span,
+        lowers: known.lowered_by(level, None),
+        within: None,
+        reach: Reach::Project,
+    });
+}
+
+/// A `loop.kdl` with an agent, a verifier `test` and these further lines.
+pub(crate) fn project(lines: &str) -> String {
+    format!(
+        "project p {{\n    agent w via=claude\n    defaults agent=w\n    verifier test {{ run make; }}\n{lines}}}\n"
+    )
+}
+
+/// Compiles files of which one is `loop.kdl` and each other that ends in `.loop.kdl` and holds a feature a plan.
+/// Gives what `--format short` prints, without the place's end.
+pub(crate) fn told(files: &[(&str, &str)]) -> Vec<String> {
+    let compiled = compiled(files);
+    let text = crate::diagnostic::render::short(&compiled.diagnostics, &compiled.map);
+    text.lines().map(str::to_owned).collect()
+}
+
+pub(crate) fn compiled(files: &[(&str, &str)]) -> crate::compile::Compilation {
+    let sources = MemorySources::new(files.iter().map(|(path, text)| (*path, *text)));
+    let plans = files.iter().filter(|(path, text)| path.ends_with(".loop.kdl") && text.contains("feature "));
+    let group = crate::compile::Group {
+        project: Some("loop.kdl".into()),
+        plans: plans.map(|(path, _)| (*path).into()).collect(),
+        whole: true,
+    };
+    crate::compile::compile_groups(&[group], &sources)
 }

@@ -328,6 +328,7 @@ fn lints_change_weight_where_they_may() {
     let mut bare = plan("unit a writes=a");
     bare.units[0].verify.clear();
     for (level, severity) in [(Level::Warn, Some(Severity::Warning)), (Level::Allow, None)] {
+        bare.lints.clear();
         lint(&mut bare, "no-verification", level);
         let (checked, found) = checked(bare.clone(), NONE);
         assert!(checked.is_some());

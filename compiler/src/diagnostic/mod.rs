@@ -48,6 +48,16 @@ pub enum Applicability {
     Display,
 }
 
+impl Applicability {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Applicability::Safe => "safe",
+            Applicability::Unsafe => "unsafe",
+            Applicability::Display => "display",
+        }
+    }
+}
+
 /// Replaces the text of `span` (empty: inserts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
@@ -79,6 +89,8 @@ pub struct Diagnostic {
     /// What to do; one entry a way out.
     pub help: Vec<String>,
     pub fixes: Vec<Fix>,
+    /// Places of texts that must not be shown again: passwords, tokens. No format prints them.
+    pub secrets: Vec<Span>,
 }
 
 impl Diagnostic {
@@ -96,7 +108,14 @@ impl Diagnostic {
             labels: Vec::new(),
             help: Vec::new(),
             fixes: Vec::new(),
+            secrets: Vec::new(),
         }
+    }
+
+    /// The text of `span` must not be shown, neither here nor by any other diagnostic of the same report.
+    pub fn secret(mut self, span: Span) -> Diagnostic {
+        self.secrets.push(span);
+        self
     }
 
     /// Words beside the primary place.

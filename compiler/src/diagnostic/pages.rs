@@ -18,6 +18,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("missing-file", "docs/tone.md", include_bytes!("pages/missing-file/files/docs/tone.md")),
     ("missing-heading", "docs/tone.md", include_bytes!("pages/missing-heading/files/docs/tone.md")),
     ("unknown-import", "checks.loop.kdl", include_bytes!("pages/unknown-import/files/checks.loop.kdl")),
+    ("unused-import", "checks.loop.kdl", include_bytes!("pages/unused-import/files/checks.loop.kdl")),
     ("unreadable-text", "umlauts.loop.kdl", include_bytes!("pages/unreadable-text/files/umlauts.loop.kdl")),
 ];
 

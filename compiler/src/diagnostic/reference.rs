@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::{FAMILIES, RULES, Rule, pages};
 
-/// The formats of `loopc check`, and every rule with its page and examples, in Markdown.
+/// Every rule with its page and examples, in Markdown.
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
     for family in FAMILIES {
@@ -19,7 +19,7 @@ pub fn reference() -> String {
                 "| {} | [{}](#{}) | {} | {} |",
                 rule.code,
                 rule.name,
-                anchor(rule),
+                rule.anchor(),
                 level(rule),
                 rule.summary
             );
@@ -40,15 +40,12 @@ pub fn reference() -> String {
     out
 }
 
-fn anchor(rule: &Rule) -> String {
-    format!("{}-{}", rule.code.to_lowercase(), rule.name)
-}
-
 fn level(rule: &Rule) -> String {
-    if rule.lowerable {
-        format!("{}, may be lowered", rule.severity.as_str())
-    } else {
-        rule.severity.as_str().to_owned()
+    let severity = rule.severity.as_str();
+    match (rule.on, rule.lowerable) {
+        (false, _) => format!("{severity}, when asked for"),
+        (true, true) => format!("{severity}, may be lowered"),
+        (true, false) => severity.to_owned(),
     }
 }
 
@@ -59,51 +56,17 @@ the same pages, with what the compiler says about the example.
 
 Every finding belongs to a rule. A rule has a code (`L` and four digits, the second of them its family; codes are
 never used again for something else), a name, and a level: `error`, `warning` or `note`. Errors alone make
-`loopc check` end with 1. The few rules that may be lowered are lowered by a `lint` node in the
-`project` of `loop.kdl`, never by a comment, and always with a reason:
+`loopc check` end with 1. Rules that may be lowered are lowered by a `lint` node beside what they are about (in a
+unit, gate, feature, verifier, or in the `project` of `loop.kdl`), never by a comment, and always with a reason:
 
 ```kdl
 lint no-verification level=warn reason="a sketch, nothing of it is kept"
 ```
 
-`level=allow` silences a rule, `warn` makes it a warning, `deny` an error.
+`level=allow` silences a rule, `warn` makes it a warning, `deny` an error. The nearest node counts. A rule whose level is
+"when asked for" says nothing unless a `lint` node turns it on, or `loopc check --notes` asks for all of them.
 
-## Formats of `loopc check`
-
-`--format human` (the default) is for people: a header, the primary place as `path:line:col`, the source with `^`
-under the primary place and `-` under further ones, `help:` lines, and fixes as a diff. A `fix` means the same as
-what was plainly meant; a `possible fix` changes what the plan asks for and needs a person's look; an `example` has
-places to fill in. It is no interface for programs and may change.
-
-`--format short` prints one line for each finding:
-
-```text
-path:line:col: error[L0401/write-conflict]: message
-```
-
-`--format json` prints one object:
-
-| field | meaning |
-|---|---|
-| `format_version` | 1. Fields may be added under the same number; it rises when the meaning of one changes. |
-| `diagnostics[]` | the findings, by path and place |
-| `summary` | `errors`, `warnings`, `notes`: how many there are; `fixable`: how many have a fix that is `safe` |
-
-Each of `diagnostics[]`:
-
-| field | meaning |
-|---|---|
-| `code`, `name` | the rule |
-| `severity` | `error`, `warning` or `note` |
-| `message` | one sentence without a full stop |
-| `file` | from the repository's root, with `/`; `<stdin>` for standard input |
-| `range` | the primary place: `start` and `end`, each with `line` and `column` (from 1, columns in Unicode scalar values) and `offset` (bytes, from 0); `end` is the first place behind it |
-| `label` | words for the primary place; may be empty |
-| `labels[]` | further places: `file`, `range`, `message` |
-| `help[]` | what to do; one entry for each way out |
-| `fixes[]` | `title`; `applicability` (`safe`, `unsafe` or `display`, which are the three kinds above); `edits[]` with `file`, `range` and `text`, which replaces the range. The edits of one fix lie in one file, sorted, and do not overlap. |
-
-If a file is not UTF-8, offsets count in the text in which each run of bad bytes is replaced by U+FFFD.
+How findings are printed, for people and for programs, is in [output.md](output.md).
 "#;
 
 #[cfg(test)]

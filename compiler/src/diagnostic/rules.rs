@@ -12,6 +12,16 @@ pub enum Level {
     Deny,
 }
 
+impl Level {
+    fn weight(self) -> u8 {
+        match self {
+            Level::Allow => 0,
+            Level::Warn => 2,
+            Level::Deny => 3,
+        }
+    }
+}
+
 /// A family of rules: the second digit of their codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
@@ -39,6 +49,9 @@ pub struct Rule {
     pub name: &'static str,
     /// The severity unless a `lint` node says otherwise.
     pub severity: Severity,
+    /// Is it reported unless a `lint` node asks for it? A rule that is off has something to say about sound plans,
+    /// and is heard on request alone.
+    pub on: bool,
     /// May a `lint` node lower it? Rules that the executor's promises lean on may not.
     pub lowerable: bool,
     /// One sentence: what is wrong.
@@ -52,9 +65,34 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// How much it weighs unless something is said; the heavier, the larger.
+    fn weight(&self) -> u8 {
+        match self.severity {
+            _ if !self.on => 0,
+            Severity::Note => 1,
+            Severity::Warning => 2,
+            Severity::Error => 3,
+        }
+    }
+
+    /// Does `level` make less of its findings than what holds around the place, `outer`, or the rule's own level?
+    pub fn lowered_by(&self, level: Level, outer: Option<Level>) -> bool {
+        level.weight() < outer.map_or(self.weight(), Level::weight)
+    }
+
     /// The digit of its family, the second one of its code.
     pub fn family(&self) -> char {
         self.code.chars().nth(2).unwrap_or('0')
+    }
+
+    /// The heading of its page in the reference of all rules.
+    pub fn anchor(&self) -> String {
+        format!("{}-{}", self.code.to_lowercase(), self.name)
+    }
+
+    /// Where its page stands, from the root of the compiler's own repository.
+    pub fn page(&self) -> String {
+        format!("spec/diagnostics.md#{}", self.anchor())
     }
 }
 
@@ -63,11 +101,21 @@ pub fn rule(code_or_name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == code_or_name || rule.code.eq_ignore_ascii_case(code_or_name))
 }
 
+macro_rules! on {
+    () => {
+        true
+    };
+    (off) => {
+        false
+    };
+}
+
+/// A row: code, name, severity (with `(off)` behind it for a rule that must be asked for), may it be lowered, summary.
 macro_rules! rules {
-    ($($code:literal $name:literal $severity:ident $lowerable:literal $summary:literal)*) => {
+    ($($code:literal $name:literal $severity:ident $(($off:ident))? $lowerable:literal $summary:literal)*) => {
         /// Every rule, by code.
         pub const RULES: &[Rule] = &[$(Rule {
-            code: $code, name: $name, severity: Severity::$severity, lowerable: $lowerable, summary: $summary,
+            code: $code, name: $name, severity: Severity::$severity, on: on!($($off)?), lowerable: $lowerable, summary: $summary,
             explanation: include_str!(concat!("pages/", $name, "/page.md")),
             bad: include_str!(concat!("pages/", $name, "/bad.loop.kdl")),
             good: include_str!(concat!("pages/", $name, "/good.loop.kdl")),
@@ -90,6 +138,8 @@ rules! {
     "L0109" "one-word-command" Error false "a whole command line stands in one word"
     "L0110" "invalid-regex" Error false "the text is not a regular expression"
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
+    "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
+    "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
 
     "L0201" "duplicate-id" Error false "two things of one name space have the same id"
     "L0202" "invalid-id" Error false "the text cannot be an id"
@@ -100,6 +150,9 @@ rules! {
     "L0207" "unknown-import" Error false "the file to import, or a name in it, does not exist"
     "L0208" "import-cycle" Error false "files import each other"
     "L0209" "unknown-rule" Error false "no rule has this name"
+    "L0210" "unknown-template" Error false "no template has this name"
+    "L0211" "recursive-template" Error false "a template uses itself"
+    "L0212" "unused-parameter" Warning true "nothing in a template uses one of its parameters"
     "L0215" "former-id" Error false "`was=` names an id that the unit cannot have had"
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
@@ -122,6 +175,11 @@ rules! {
     "L0603" "lowered-without-reason" Error false "something is lowered and no reason is given"
     "L0604" "budget-impossible" Error false "a money budget on an agent that reports no cost"
     "L0605" "unlowerable-rule" Error false "the rule cannot be lowered"
+    "L0615" "unused-verifier" Warning true "nothing uses a verifier"
+    "L0616" "unused-import" Warning true "nothing uses an imported name"
+    "L0617" "unused-agent" Warning true "nothing uses an agent"
+    "L0620" "unused-allow" Warning true "a `lint` node lowers nothing"
+    "L0622" "deprecated-name" Warning true "a name is written in an older way, which still works"
 
     "L0901" "not-yet" Error false "the node is part of the language but this version does not act on it"
 }

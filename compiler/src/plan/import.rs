@@ -43,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) plan: Option<FileIx>,
     /// What the plan can name: its own, its imports, and `loop.kdl`'s.
     pub(crate) visible: Visible,
+    /// What each file can name: its own and its imports.
+    pub(crate) tables: Vec<Visible>,
 }
 
 struct Import {
@@ -104,7 +106,7 @@ pub(crate) fn load(
             }
         }
     }
-    Loaded { files: loader.files, project, plan, visible }
+    Loaded { files: loader.files, project, plan, visible, tables }
 }
 
 impl Visible {

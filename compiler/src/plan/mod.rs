@@ -2,20 +2,26 @@
 //!
 //! Does not know KDL's grammar (that is `syntax`) nor whether the plan is sound (that is `check`).
 
+mod expected;
 mod import;
 mod lower;
 mod mistakes;
 pub mod model;
 pub mod names;
+mod params;
 mod read;
 pub mod schema;
 pub mod stdlib;
+mod substitute;
+mod template;
 pub mod values;
 
 use camino::Utf8Path;
 
 pub use lower::IMPLIED_GATE;
 pub use model::*;
+
+pub(crate) use template::settle;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceMap, Sources};
@@ -40,8 +46,9 @@ pub struct Lowered {
 /// already is not read again.
 pub fn lower(input: &Input, sources: &dyn Sources, map: &mut SourceMap) -> Lowered {
     let mut diagnostics = Vec::new();
-    let loaded = import::load(input.project, input.plan, sources, map, &mut diagnostics);
-    let (plan, found) = lower::lower(&loaded, sources, map);
+    let mut loaded = import::load(input.project, input.plan, sources, map, &mut diagnostics);
+    let expanded = template::expand(&mut loaded, map, &mut diagnostics);
+    let (plan, found) = lower::lower(&loaded, expanded, sources, map);
     diagnostics.extend(found);
     // A stable sort: findings about one place stay in the order in which they were made.
     diagnostics.sort_by_key(|found| (found.primary.span, found.rule.code));

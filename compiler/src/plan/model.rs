@@ -4,6 +4,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::substitute;
 use crate::glob::Pattern;
 use crate::source::{FileId, Span, Spanned};
 
@@ -46,6 +47,18 @@ pub struct Plan {
     pub plan_files: Vec<Utf8PathBuf>,
     pub worktree: Worktree,
     pub lints: Vec<Lint>,
+    pub old_names: Vec<OldName>,
+    /// What the plan's own file and `loop.kdl` define and import.
+    pub declared: Vec<Declared>,
+    /// Parameters of templates that nothing in their template uses.
+    pub unused_parameters: Vec<UnusedParameter>,
+}
+
+/// A parameter of a template of which nothing depends.
+#[derive(Clone, Debug)]
+pub struct UnusedParameter {
+    pub template: Spanned<String>,
+    pub name: Spanned<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -382,11 +395,66 @@ pub struct Worktree {
     pub share: Vec<Utf8PathBuf>,
 }
 
+/// A `lint` node: how much the findings of a rule weigh, in the whole plan or in a part of it.
 #[derive(Clone, Debug)]
 pub struct Lint {
     pub rule: Spanned<String>,
     pub level: crate::diagnostic::Level,
     pub reason: Option<String>,
+    /// The whole node.
+    pub span: Span,
+    /// Does it make less of the rule than what holds around it?
+    pub lowers: bool,
+    /// The nodes whose findings it is about; `None`: all there are.
+    pub within: Option<Vec<Span>>,
+    /// How far out it stands: the nearest one counts.
+    pub reach: Reach,
+}
+
+/// Where a `lint` node stands, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// In a unit, a manual or a verifier.
+    Own,
+    GateKind,
+    GateDefaults,
+    Gate,
+    FeatureKind,
+    FeatureDefaults,
+    Feature,
+    ProjectKind,
+    ProjectDefaults,
+    Project,
+}
+
+/// A setting that is written in an older way, which still works.
+#[derive(Clone, Debug)]
+pub struct OldName {
+    /// What is written, and where.
+    pub written: Spanned<String>,
+    /// What to write instead.
+    pub now: String,
+    /// What it names: "rule".
+    pub what: &'static str,
+}
+
+/// A name that a file makes known to the plan, by definition or by `import`.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    pub what: DeclaredKind,
+    pub name: Spanned<String>,
+    /// Where what it stands for is defined.
+    pub definition: Span,
+    /// Does anything in the plan or in `loop.kdl` name it?
+    pub used: bool,
+    /// If it is imported: the name in the `import` node, with what it is called there, and the whole node.
+    pub import: Option<(Span, Span)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeclaredKind {
+    Verifier,
+    Agent,
 }
 
 impl Verifier {
@@ -399,45 +467,10 @@ impl Verifier {
         };
         let command = match &self.check.command {
             Command::Run(words) => {
-                Command::Run(words.iter().flat_map(|word| expand_word(word, &value)).collect())
+                Command::Run(words.iter().flat_map(|word| substitute::word(word, &value)).collect())
             }
-            Command::Shell(text) => Command::Shell(expand_text(text, &value)),
+            Command::Shell(text) => Command::Shell(substitute::text(text, &value)),
         };
         Check { command, exit: self.check.exit.clone(), stdout: self.check.stdout.clone() }
     }
-}
-
-fn expand_word<'v>(word: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> Vec<String> {
-    let whole = word.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    match whole.and_then(value) {
-        Some(values) => values.to_vec(),
-        None => vec![expand_text(word, value)],
-    }
-}
-
-fn expand_text<'v>(text: &str, value: &impl Fn(&str) -> Option<&'v [String]>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        if rest[..at].ends_with('$') {
-            out.push_str(&rest[..at - 1]);
-            out.push_str("${");
-            rest = &rest[at + 2..];
-            continue;
-        }
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 2..];
-        match after.find('}').and_then(|end| Some((value(&after[..end])?, end))) {
-            Some((values, end)) => {
-                out.push_str(&values.join(" "));
-                rest = &after[end + 1..];
-            }
-            None => {
-                out.push_str("${");
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }

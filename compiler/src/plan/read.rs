@@ -3,12 +3,14 @@
 //! Does not know what a name refers to; values are looked at one by one.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub(crate) use super::expected::describe;
+use super::expected::{Place, first_of_this_name, is_plainly_right, wrong};
 use super::mistakes;
 use super::schema::{NodeSpec, Open, Property, Since, Type};
+use super::substitute;
 use super::values;
 use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{FileId, SourceFile, Span};
@@ -48,8 +50,17 @@ impl File {
         root: &'static NodeSpec,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> File {
-        let specs = Reader { source, document: &document, diagnostics, in_broken: false }.read(root);
+        let specs = Reader::new(source, &document, diagnostics).read(root);
         File { path: source.path.clone(), document, specs }
+    }
+
+    /// A file of nodes that were told apart elsewhere.
+    pub(super) fn of_known(
+        path: Utf8PathBuf,
+        document: Document,
+        specs: Vec<Option<&'static NodeSpec>>,
+    ) -> File {
+        File { path, document, specs }
     }
 
     pub(crate) fn id(&self) -> FileId {
@@ -76,6 +87,10 @@ impl File {
 }
 
 impl<'f> Node<'f> {
+    pub(super) fn spec(self) -> &'static NodeSpec {
+        self.spec
+    }
+
     /// Its name in the schema (a misspelt one is read as what it was meant to be).
     pub(crate) fn name(self) -> &'static str {
         self.spec.name
@@ -176,15 +191,46 @@ pub(super) struct Reader<'r> {
     pub(super) diagnostics: &'r mut Vec<Diagnostic>,
     /// A syntax error lies in the node that is looked at: a value that cannot be right may be its doing.
     pub(super) in_broken: bool,
+    /// The node that is looked at stands in a template: a value with a placeholder in it is checked when it is known.
+    in_template: bool,
+}
+
+/// Checks the value of an entry in the place of a node that was told apart; the findings go into `diagnostics`.
+pub(super) fn check_value(
+    source: &SourceFile,
+    node: Node,
+    entry: &Entry,
+    ty: Type,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut reader = Reader::new(source, &node.file.document, diagnostics);
+    let place = match &entry.key {
+        Some(key) => Place::Property(&key.name),
+        None => Place::Argument(node.spec.name),
+    };
+    reader.value(entry, ty, place, None);
 }
 
 impl<'r> Reader<'r> {
+    fn new(
+        source: &'r SourceFile,
+        document: &'r Document,
+        diagnostics: &'r mut Vec<Diagnostic>,
+    ) -> Reader<'r> {
+        Reader { source, document, diagnostics, in_broken: false, in_template: false }
+    }
+
     fn read(mut self, root: &'static NodeSpec) -> Vec<Option<&'static NodeSpec>> {
         let mut specs = vec![None; self.document.len()];
         self.children(None, root, &mut specs);
+        let mut template_end = 0;
         for at in 0..specs.len() {
             if let Some(spec) = specs[at] {
                 let id = NodeId(at as u32);
+                if spec.name == "template" {
+                    template_end = self.document.node(id).subtree_end as usize;
+                }
+                self.in_template = at < template_end;
                 self.node(id, spec);
                 self.children(Some(id), spec, &mut specs);
             }
@@ -406,6 +452,11 @@ impl<'r> Reader<'r> {
             (None, _) | (_, Type::Word(_) | Type::Count(..)) => &describe(ty),
             (Some(expected), _) => expected,
         };
+        let placeholder =
+            |text| substitute::parts(text).any(|part| !matches!(part, substitute::Part::Text(_)));
+        if self.in_template && text(entry).is_some_and(placeholder) {
+            return;
+        }
         if let Some(found) = self.value_problem(entry, ty, &place.to_string(), expected) {
             self.diagnostics.push(found);
         }
@@ -537,93 +588,6 @@ impl<'r> Reader<'r> {
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
         Some(wrong(span, place, expected, "something else").help(problem))
-    }
-}
-
-/// The property before the one at `at` that has its name. Few are looked through; of many, `seen` remembers the first
-/// of each name.
-fn first_of_this_name<'e>(
-    entries: &'e [Entry],
-    at: usize,
-    seen: &mut BTreeMap<&'e str, &'e Entry>,
-) -> Option<&'e Entry> {
-    fn name(entry: &Entry) -> Option<&str> {
-        entry.key.as_ref().map(|key| key.name.as_str())
-    }
-    if entries.len() <= 16 {
-        return entries[..at].iter().find(|before| name(before) == name(&entries[at]));
-    }
-    match seen.entry(name(&entries[at])?) {
-        Slot::Occupied(first) => Some(first.get()),
-        Slot::Vacant(slot) => {
-            slot.insert(&entries[at]);
-            None
-        }
-    }
-}
-
-/// What takes a value.
-#[derive(Clone, Copy)]
-enum Place<'p> {
-    /// The node of this name, as an argument.
-    Argument(&'p str),
-    Property(&'p str),
-}
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Place::Argument(name) => write!(f, "`{name}`"),
-            Place::Property(name) => write!(f, "`{name}=`"),
-        }
-    }
-}
-
-/// A text of which one glance tells that nothing is wrong with it, as with nearly all: for those no words are made.
-fn is_plainly_right(entry: &Entry, ty: Type) -> bool {
-    let Value::String(text, style) = &entry.value else { return false };
-    if *style == StringStyle::Bare && text.bytes().any(|byte| matches!(byte, b',' | b':')) {
-        return false;
-    }
-    match ty {
-        Type::Name | Type::Text | Type::Path | Type::Glob | Type::Reference => !text.is_empty(),
-        Type::Id => values::id(text).is_ok(),
-        _ => false,
-    }
-}
-
-fn wrong(span: Span, place: &str, expected: &str, found: &str) -> Diagnostic {
-    Diagnostic::new("wrong-type", span, format!("{place} takes {expected}")).at(match found {
-        "something else" => format!("not {expected}"),
-        found => format!("this is {found}"),
-    })
-}
-
-/// What a value of the type is, with an article.
-pub(crate) fn describe(ty: Type) -> String {
-    match ty {
-        Type::Id => "an id".to_owned(),
-        Type::Name | Type::Kind => "a name".to_owned(),
-        Type::Text => "a text".to_owned(),
-        Type::Path => "a path".to_owned(),
-        Type::Glob => "a path or pattern".to_owned(),
-        Type::Reference => "a path, or path#Heading".to_owned(),
-        Type::Regex => "a regular expression".to_owned(),
-        Type::Variable => "the name of an environment variable".to_owned(),
-        Type::Word(words) => {
-            let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.name)).collect();
-            match words.split_last() {
-                Some((last, [])) => last.clone(),
-                Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-                None => "a word".to_owned(),
-            }
-        }
-        Type::Count(least, u64::MAX) => format!("a whole number from {least} on"),
-        Type::Count(least, most) => format!("a whole number from {least} to {most}"),
-        Type::Money => "an amount of US dollars, with at most six decimals".to_owned(),
-        Type::Duration => "a time like \"1h30m\"".to_owned(),
-        Type::Argv => "a word of a command".to_owned(),
-        Type::Value => "a text or a number".to_owned(),
     }
 }
 

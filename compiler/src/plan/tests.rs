@@ -322,7 +322,8 @@ fn wrong_names_are_told_with_the_near_one() {
 8:20 unknown-unit: `handler` is a unit, and a gate waits for gates
 8:28 unknown-unit: no gate is called `gg`
 9:10 duplicate-id: a gate called `g` exists already
-10:5 not-yet: `use` in `feature` is part of the language, but this version does not act on it"
+10:5 unknown-node: this `use` stands outside the gates of its feature
+10:9 unknown-template: no template is called `t`"
     );
     let (lowered, map) = compile(&[("loop.kdl", PROJECT), ("p.loop.kdl", plan)]);
     let near = |message: &str| {
@@ -597,7 +598,7 @@ fn the_schema_names_each_node_once_in_a_place() {
             child.doc
         );
     }
-    assert_eq!(schema::parents_of("unit"), ["feature", "gate"]);
+    assert_eq!(schema::parents_of("unit"), ["template", "feature", "gate"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod braces;
 mod decode;
 mod entries;
+pub mod format;
 mod lexer;
 mod mistakes;
 mod numbers;

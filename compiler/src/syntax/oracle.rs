@@ -16,7 +16,7 @@ use crate::source::FileId;
 
 /// A node with everything KDL says that counts: the last of several properties of one name, no formatting.
 #[derive(Debug, PartialEq)]
-struct Plain {
+pub(super) struct Plain {
     ty: Option<String>,
     name: String,
     arguments: Vec<(Option<String>, PlainValue)>,
@@ -116,7 +116,7 @@ fn theirs(nodes: &[KdlNode]) -> Vec<Plain> {
 }
 
 /// Our reading, or the first error.
-fn we_read(text: &str) -> Result<Vec<Plain>, String> {
+pub(super) fn we_read(text: &str) -> Result<Vec<Plain>, String> {
     let parsed = parse(FileId(0), text);
     match parsed.diagnostics.iter().find(|found| found.severity == Severity::Error) {
         Some(error) => Err(error.message.clone()),
@@ -124,7 +124,7 @@ fn we_read(text: &str) -> Result<Vec<Plain>, String> {
     }
 }
 
-fn they_read(text: &str) -> Result<Vec<Plain>, String> {
+pub(super) fn they_read(text: &str) -> Result<Vec<Plain>, String> {
     KdlDocument::parse_v2(text).map(|document| theirs(document.nodes())).map_err(|error| error.to_string())
 }
 
@@ -132,7 +132,7 @@ fn they_read(text: &str) -> Result<Vec<Plain>, String> {
 
 /// Where the sources of the `kdl` crate lie that this build uses.
 #[expect(clippy::disallowed_methods, reason = "a test looks up where cargo keeps the crate")]
-fn suite() -> PathBuf {
+pub(super) fn suite() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = std::process::Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--offline"])
@@ -152,7 +152,7 @@ fn suite() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads the suite's files")]
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
@@ -364,14 +364,14 @@ fn node() -> impl Strategy<Value = String> {
     })
 }
 
-fn document() -> impl Strategy<Value = String> {
+pub(super) fn document() -> impl Strategy<Value = String> {
     let prefix = prop_oneof![8 => Just(""), 1 => Just("\u{FEFF}"), 1 => Just("/- kdl-version 2\n"), 1 => Just("\n // c\n")];
     (prefix, proptest::collection::vec(node(), 0..4))
         .prop_map(|(prefix, nodes)| format!("{prefix}{}", nodes.concat()))
 }
 
 /// A document and edits that break it: where, how many characters go, what comes instead.
-fn damaged() -> impl Strategy<Value = String> {
+pub(super) fn damaged() -> impl Strategy<Value = String> {
     let pieces = proptest::sample::select(vec![
         "", "", " ", "\n", "\"", "\"\"\"", "#", "\\", "/-", "//", "/*", "*/", "{", "}", "(", ")", ";", "=",
         "1", "-", ".", "a", "true", "#true", "[", "\r", "\u{2028}", "\u{200E}", "ä", "_", "e", "\\u{", "\t",

@@ -63,7 +63,7 @@ pub(super) fn hold_invariants(text: &str, parsed: &Parsed) {
 }
 
 /// Text of the pieces that KDL is made of, in any order.
-fn soup() -> impl Strategy<Value = String> {
+pub(super) fn soup() -> impl Strategy<Value = String> {
     let piece = proptest::sample::select(vec![
         "a",
         "unit",

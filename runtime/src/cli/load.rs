@@ -149,7 +149,8 @@ fn usage(error: disk::DiskError) -> Failure {
 /// Where a plan stands, for commands that only look: nothing is locked and nothing written. The text names the base.
 pub(crate) fn look(loaded: Loaded, base: Option<&str>) -> Result<(Ground, State, String), Failure> {
     let contents = crate::journal::read(&loaded.repository.state_dir(), &loaded.graph.feature.id)?;
-    let state = State::fold(contents.lines.iter().map(|line| &line.record));
+    let records = contents.lines.iter().map(|line| &line.record);
+    let state = State::fold_renamed(records, drive::renamed(&loaded.graph));
     let store = drive::read_store(&loaded.repository);
     // An open run of this very graph goes on from the commit that it is pinned to.
     let open = state.open_run().filter(|run| run.started.graph == loaded.graph.digest);

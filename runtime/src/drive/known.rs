@@ -9,7 +9,7 @@ use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
 use crate::patch::Entry;
 use crate::record::{OutputEntry, ResultObject, Signature};
-use crate::state::State;
+use crate::state::{Renamed, State};
 use crate::store::Store;
 use crate::workspace::Repository;
 
@@ -69,6 +69,7 @@ pub struct Known {
     gone: BTreeSet<Sha256>,
     /// What the journal says was left at a path last, and by whom, wherever the branch went since.
     recorded: BTreeMap<String, (String, Option<Entry>)>,
+    renamed: Renamed,
 }
 
 struct Claim {
@@ -85,8 +86,9 @@ impl Known {
         repository: &Repository,
         feature: &str,
         tip: &ObjectId,
+        renamed: Renamed,
     ) -> Result<Known, DriveError> {
-        let mut known = Known::default();
+        let mut known = Known { renamed, ..Known::default() };
         for accepted in state.accepted_in_order() {
             let object: ResultObject = super::load(store, &accepted.result)?;
             known.add(
@@ -104,8 +106,14 @@ impl Known {
         Ok(known)
     }
 
+    /// What the unit that a result or a commit names is called today.
+    fn today(&self, named: &str) -> String {
+        self.renamed.get(named).map_or(named, String::as_str).to_owned()
+    }
+
     /// Takes in one more result, the newest of its unit.
     pub fn add(&mut self, unit: &str, result: KnownResult) {
+        let unit = &self.today(unit);
         if result.landing.is_some() {
             self.record(unit, &result);
         }
@@ -114,6 +122,7 @@ impl Known {
 
     /// The newest result of the unit with this digest is on the branch now.
     pub fn landed(&mut self, unit: &str, digest: &Sha256, commit: &ObjectId) {
+        let unit = &self.today(unit);
         let Some(results) = self.results.get_mut(unit) else { return };
         let Some(result) = results.iter_mut().rev().find(|result| result.digest == *digest) else { return };
         result.landing = Some(commit.clone());
@@ -238,6 +247,7 @@ impl Known {
                 continue;
             };
             let digest = value("Loop-Result").and_then(|text| Sha256::parse(&text));
+            let unit = self.today(&unit);
             history.push((commit.id, parent, unit, key, digest));
         }
         let mut on_branch = BTreeSet::new();

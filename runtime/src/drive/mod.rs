@@ -32,7 +32,7 @@ pub use gate::{closure, gate_is_open, page_text};
 pub use judge::{Decision, Ground, Origin, Redo, differences};
 pub use known::Known;
 pub use place::Places;
-pub use preflight::{branch_is_free, branch_name, ground};
+pub use preflight::{branch_is_free, branch_name, ground, renamed};
 pub use progress::{Note, Progress};
 pub use resume::no_later_evidence;
 pub use unsupported::unsupported;

@@ -213,6 +213,16 @@ impl Places {
         self.common(Profile::verifier(&self.detected), place)
     }
 
+    /// What a command sees whose output goes into a prompt: a worktree and a git directory like the agent's; no network.
+    pub fn show_profile(&self, place: &Place, repository: &Repository) -> Result<Profile, DriveError> {
+        let mut profile =
+            self.verifier_profile(place).with(place.dir.join("git"), Access::Write, Role::GitDir);
+        for objects in repository.object_dirs()? {
+            profile = profile.with(objects, Access::Read, Role::Objects);
+        }
+        Ok(profile)
+    }
+
     /// Makes a program that is named by an absolute path visible: that file, and what it links to, alone. What is
     /// found on PATH is there already.
     pub fn with_program(&self, mut profile: Profile, argv: &[String]) -> Profile {

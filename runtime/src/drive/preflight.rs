@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use loop_compiler::graph::{Command, Graph, NodeKind, Predicate, Via};
+use loop_compiler::graph::{Command, Graph, Node, NodeKind, Predicate, Verify, Via};
 
 use super::Setup;
 use super::error::DriveError;
@@ -16,7 +16,7 @@ use crate::digest::ObjectId;
 use crate::fault::ExitCode;
 use crate::journal::lock::{BranchLock, LockError};
 use crate::process::resolve_program;
-use crate::state::State;
+use crate::state::{Renamed, State};
 use crate::store::Store;
 use crate::workspace::Repository;
 
@@ -78,7 +78,7 @@ pub fn ground(
     let tip = head.unwrap_or(start);
     let base = pinned.cloned().unwrap_or_else(|| tip.clone());
     let feature = graph.feature.id.clone();
-    let known = Known::load(state, &store, &repository, &feature, &tip)?;
+    let known = Known::load(state, &store, &repository, &feature, &tip, renamed(&graph))?;
     let ground = Ground {
         topology: graph.topology(),
         base_tree: Arc::new(repository.tree(&base)?),
@@ -94,6 +94,12 @@ pub fn ground(
     };
     references_exist(&ground)?;
     Ok((ground, name))
+}
+
+/// What the plan says that its units were called before.
+pub fn renamed(graph: &Graph) -> Renamed {
+    let was = |node: &Node| Some((node.policy.was.clone()?, node.id.clone()));
+    graph.nodes.iter().filter_map(was).collect()
 }
 
 fn usage(message: String) -> DriveError {
@@ -186,7 +192,8 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
         }
     }
     for node in nodes() {
-        let checks = node.policy.verify.iter().map(|verify| (verify.verifier.as_str(), &verify.check));
+        let named = |verify: &Verify| format!("verifier `{}`", verify.verifier);
+        let checks = node.policy.verify.iter().map(|verify| (named(verify), &verify.check));
         let criteria = node
             .ask
             .criteria
@@ -194,18 +201,24 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
             .chain(&node.policy.gate_criteria)
             .flat_map(|criterion| &criterion.predicates);
         let commands = criteria.filter_map(|predicate| match predicate {
-            Predicate::Command(check) => Some(("a criterion", check)),
+            Predicate::Command(check) => Some(("a criterion".to_owned(), check)),
             _ => None,
         });
+        for show in &node.policy.shows {
+            if let Command::Run(words) = &show.command {
+                let shows = format!("`show \"{}\"`", show.text);
+                program_of(&shows, words, &node.id, &path, &root, ground)?;
+            }
+        }
         for (name, check) in checks.chain(commands) {
             if let Command::Run(words) = &check.command {
-                program_of(name, words, &node.id, &path, &root, ground)?;
+                program_of(&name, words, &node.id, &path, &root, ground)?;
             }
         }
     }
     for verifier in &ground.graph.verifiers {
         for tool in &verifier.tools {
-            program_of(&verifier.id, tool, "", &path, &root, ground)?;
+            program_of(&format!("verifier `{}`", verifier.id), tool, "", &path, &root, ground)?;
         }
     }
     if let Some(program) = ground.graph.worktree.prepare.first()
@@ -231,9 +244,8 @@ fn program_of(
         return Ok(());
     };
     let of = if node.is_empty() { String::new() } else { format!(" (unit `{node}`)") };
-    let message = format!(
-        "the program `{program}` of verifier `{name}`{of} was not found; install it, or correct the verifier"
-    );
+    let message =
+        format!("the program `{program}` of {name}{of} was not found; install it, or correct the plan");
     Err(DriveError::refused(ExitCode::Environment, message))
 }
 

@@ -45,7 +45,8 @@ pub(super) async fn open(
     let state_dir = repository.state_dir();
     let opened = Journal::open(&state_dir, &feature)?;
     let mut journal = opened.journal;
-    let mut state = State::fold(opened.lines.iter().map(|line| &line.record));
+    let records = opened.lines.iter().map(|line| &line.record);
+    let mut state = State::fold_renamed(records, preflight::renamed(&graph));
     if let Some(torn) = &opened.torn {
         no_later_evidence(&state, &repository, &feature)?;
         if state.records() > 0 {

@@ -3,7 +3,7 @@
 //! Does not know how a run goes. A row of the table goes away when the executor learns what it names.
 
 use loop_compiler::diagnostic::Diagnostic;
-use loop_compiler::plan::{Criterion, Plan};
+use loop_compiler::plan::Plan;
 use loop_compiler::source::Span;
 
 /// One thing that a plan can say and that a run does not do.
@@ -16,32 +16,11 @@ struct Row {
     places: fn(&Plan) -> Vec<Span>,
 }
 
-const ROWS: &[Row] = &[
-    Row {
-        what: "`repair`",
-        meanwhile: "leave it out; a red gate stops the run, and `loop exec --redo UNIT` runs the unit at fault again",
-        places: |plan| plan.gates.iter().filter_map(|gate| Some(gate.repair?.span)).collect(),
-    },
-    Row {
-        what: "`show`",
-        meanwhile: "ask the agent in a `step` to run the command",
-        places: |plan| plan.units.iter().flat_map(|unit| &unit.shows).map(|show| show.span).collect(),
-    },
-    Row {
-        what: "`was=`",
-        meanwhile: "keep the old id",
-        places: |plan| plan.units.iter().filter_map(|unit| Some(unit.was.as_ref()?.span)).collect(),
-    },
-    Row {
-        what: "`before=fail`",
-        meanwhile: "leave it out, or let a unit before it write the test with `expect=fail`",
-        places: |plan| {
-            let of_units = plan.units.iter().flat_map(|unit| &unit.accept);
-            let of_gates = plan.gates.iter().flat_map(|gate| &gate.accept);
-            of_units.chain(of_gates).filter_map(|criterion: &Criterion| criterion.red_before).collect()
-        },
-    },
-];
+const ROWS: &[Row] = &[Row {
+    what: "`repair`",
+    meanwhile: "leave it out; a red gate stops the run, and `loop exec --redo UNIT` runs the unit at fault again",
+    places: |plan| plan.gates.iter().filter_map(|gate| Some(gate.repair?.span)).collect(),
+}];
 
 /// Everything in the plan that a run would not act on, by place; each place once.
 pub fn unsupported(plan: &Plan) -> Vec<Diagnostic> {

@@ -162,13 +162,28 @@ pub struct State {
     tamperings: Vec<Tampering>,
     /// The unit of each attempt, and its place among the unit's attempts.
     attempts: BTreeMap<String, (String, usize)>,
+    /// What units were called before, and are called today.
+    renamed: Renamed,
 }
+
+/// Ids that units had before, each with the one that it has today. What is recorded under the old one is the unit's.
+pub type Renamed = BTreeMap<String, String>;
 
 impl State {
     pub fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> State {
-        let mut state = State::default();
+        State::fold_renamed(records, Renamed::new())
+    }
+
+    /// As [`State::fold`]; what is recorded under a unit's former id is found under the one that it has today.
+    pub fn fold_renamed<'a>(records: impl IntoIterator<Item = &'a Record>, renamed: Renamed) -> State {
+        let mut state = State { renamed, ..State::default() };
         records.into_iter().for_each(|record| state.apply(record));
         state
+    }
+
+    /// What the unit that was recorded under this id is called today.
+    fn today(&self, recorded: &str) -> String {
+        self.renamed.get(recorded).map_or(recorded, String::as_str).to_owned()
     }
 
     /// Takes in the next record. A record that speaks of an attempt that never started is kept where it
@@ -190,8 +205,9 @@ impl State {
                 }
             }
             Event::AttemptStarted(started) => {
-                let unit = self.units.entry(started.unit.clone()).or_default();
-                self.attempts.insert(started.attempt.clone(), (started.unit.clone(), unit.attempts.len()));
+                let name = self.today(&started.unit);
+                let unit = self.units.entry(name.clone()).or_default();
+                self.attempts.insert(started.attempt.clone(), (name, unit.attempts.len()));
                 unit.block = None;
                 unit.attempts.push(Attempt {
                     seq,
@@ -223,13 +239,14 @@ impl State {
                 if let Some(attempt) = accepted.attempt.as_deref().and_then(|id| self.attempt_mut(id)) {
                     attempt.ending = Some(Ending::Accepted { result: accepted.result });
                 }
-                let unit = self.units.entry(accepted.unit.clone()).or_default();
+                let name = self.today(&accepted.unit);
+                let unit = self.units.entry(name.clone()).or_default();
                 unit.block = None;
                 unit.round = seq + 1;
                 unit.accepted.push(Accepted {
                     seq,
                     time_ms,
-                    unit: accepted.unit.clone(),
+                    unit: name,
                     key: accepted.key.clone(),
                     manifest: accepted.manifest,
                     result: accepted.result,
@@ -239,7 +256,8 @@ impl State {
                 });
             }
             Event::UnitBlocked(blocked) => {
-                let unit = self.units.entry(blocked.unit.clone()).or_default();
+                let name = self.today(&blocked.unit);
+                let unit = self.units.entry(name).or_default();
                 unit.round = seq + 1;
                 unit.block = Some(Block {
                     seq,
@@ -261,11 +279,12 @@ impl State {
             }
             Event::Landed { feature: _, unit, branch, commit, result } => {
                 self.intents.retain(|intent| intent.commit != *commit);
-                let of_unit = self.units.entry(unit.clone()).or_default();
+                let name = self.today(unit);
+                let of_unit = self.units.entry(name.clone()).or_default();
                 let accepted = of_unit.accepted.iter_mut().rfind(|accepted| accepted.result == *result);
                 let landing = Landing {
                     seq,
-                    unit: unit.clone(),
+                    unit: name,
                     branch: branch.clone(),
                     commit: commit.clone(),
                     result: *result,
@@ -303,7 +322,8 @@ impl State {
                 self.gates.entry(gate.clone()).or_default().passed = Some(passed);
             }
             Event::ManualDone { feature: _, unit, key, actor, evidence } => {
-                self.manuals.entry(unit.clone()).or_default().push(ManualDone {
+                let name = self.today(unit);
+                self.manuals.entry(name).or_default().push(ManualDone {
                     seq,
                     time_ms,
                     key: key.clone(),

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod diff;
 mod explain;
+mod fmt;
 mod graph;
 mod output;
 mod reference;
@@ -13,6 +14,7 @@ mod target;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
+use loopc::report::{Color, Output};
 use output::Failure;
 
 /// How `loopc` ends; the one table of its exit codes.
@@ -57,6 +59,9 @@ Environment:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to print in colour; wins over the environment
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,9 +76,11 @@ enum Command {
         /// checked as if it stood at the repository's root
         #[arg(value_name = "PATH")]
         paths: Vec<Utf8PathBuf>,
-        /// How to print what was found
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
+        /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
+        #[arg(long)]
+        notes: bool,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -86,6 +93,26 @@ enum Command {
         /// Print the graph's digest alone
         #[arg(long)]
         digest: bool,
+    },
+    /// Lay out plans: one layout for all, every literal and comment as it was written
+    ///
+    /// Without a path: every `loop.kdl` and `*.loop.kdl` of the repository. What git ignores, and hidden
+    /// directories, are left out. A file with syntax errors is reported and left as it is; a plan that is wrong
+    /// in any other way is laid out like any other.
+    #[command(after_help = fmt::EXIT_CODES)]
+    Fmt {
+        /// KDL files, directories that are searched for plans, or `-` for standard input
+        #[arg(value_name = "PATH")]
+        paths: Vec<Utf8PathBuf>,
+        /// Write nothing; list the files that would change
+        #[arg(long)]
+        check: bool,
+        /// Write nothing; show what would change
+        #[arg(long)]
+        diff: bool,
+        /// Lay out standard input and print it; the same as `-`
+        #[arg(long, conflicts_with = "paths")]
+        stdin: bool,
     },
     /// Show what a plan will do: gates, the waves of units, what they write, who checks them
     #[command(after_help = EXIT_CODES)]
@@ -114,16 +141,6 @@ enum Command {
     /// Print the language on one card, for whoever writes plans
     #[command(after_help = EXIT_CODES)]
     Reference,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With the source lines, help and fixes
-    Human,
-    /// One line each: `path:line:col: error[L0401/write-conflict]: message`
-    Short,
-    /// For programs; `spec/diagnostics.md` describes it
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -173,9 +190,11 @@ pub(crate) fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return clap_answer(&error),
     };
+    output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, format } => check::run(&paths, format),
+        Command::Check { paths, output, notes } => check::run(&paths, &output, notes),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
+        Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
         Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
             diff::run(&old, &new, format, exit_code)

@@ -3,11 +3,13 @@
 //! Does not know what is written.
 
 use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::render::Style;
 use loopc::disk::DiskError;
-use loopc::terminal::{Stream, terminal};
+use loopc::report::{self, Color};
+use loopc::terminal::Stream;
 
 /// Why a command could not do its work. Mistakes in plans are not among them: those are its work.
 #[derive(Debug)]
@@ -43,10 +45,22 @@ pub(super) fn complain(message: &str) {
     note(&format!("loopc: {message}\n"));
 }
 
+/// What `--color` says. It holds for all that the process prints, also where no command thinks of it.
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+/// Called once, before anything is printed.
+pub(super) fn set_color(color: Color) {
+    let _ = COLOR.set(color);
+}
+
+/// What `--color` says.
+pub(super) fn color() -> Color {
+    COLOR.get().copied().unwrap_or_default()
+}
+
 /// How text for people looks on a stream of this process.
 pub(super) fn style(stream: Stream) -> Style {
-    let terminal = terminal(stream);
-    Style { color: terminal.color, width: terminal.width }
+    report::style(color(), stream)
 }
 
 /// Writes a whole file: beside it first, so that a reader never sees half of it.

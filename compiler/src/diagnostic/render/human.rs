@@ -6,41 +6,72 @@
 //! what the protocol has no field for (places in further files, fixes) travels as related diagnostics with a
 //! code of [`Part`]'s.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::{self, Write};
 
+use camino::Utf8Path;
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::paint::{Ink, Pen};
+use super::report::relative;
 use super::snippet::{Diff, Snippet};
-use super::{Style, Summary, one_line, rule_tag};
+use super::{Report, Style, Summary, one_line, rule_tag};
 use crate::diagnostic::{Applicability, Diagnostic, Severity};
 use crate::source::{SourceFile, SourceMap, Span};
 
 /// All diagnostics, a blank line between them, and a line that counts them; nothing if there is none.
-pub fn human(diagnostics: &[Diagnostic], map: &SourceMap, style: Style) -> String {
+pub(super) fn write(report: &Report<'_>, style: Style, limit: Option<usize>) -> String {
     let handler = Handler { style };
+    let pen = Pen { color: style.color };
     let mut out = String::new();
-    for diagnostic in diagnostics {
-        out.push_str(&handler.report(&Rendered::new(diagnostic, map)));
+    // What a rule has said in full once is not said again, only where it was.
+    let mut told: BTreeMap<(&str, &[String]), String> = BTreeMap::new();
+    let shown = report.shown(limit);
+    for found in &shown {
+        let mut rendered = Rendered::new(found, report.map()).seen_from(&report.scope().base);
+        if found.help.iter().map(String::len).sum::<usize>() > SHORT_HELP {
+            match told.entry((found.rule.code, &found.help)) {
+                Entry::Occupied(first) => rendered.help = vec![format!("as at {}", first.get())],
+                Entry::Vacant(first) => {
+                    first.insert(report.place(found.primary.span));
+                }
+            }
+        }
+        out.push_str(&handler.report(&rendered));
         out.push('\n');
     }
-    if !diagnostics.is_empty() {
-        let summary = Summary::of(diagnostics);
+    if !report.diagnostics().is_empty() {
+        if let Some(hidden) = report.hidden(&shown) {
+            let _ = writeln!(out, "{}", hidden_line(&hidden));
+        }
+        let summary = report.summary();
         let ink = match summary {
             Summary { errors: 1.., .. } => Ink::Error,
             Summary { warnings: 1.., .. } => Ink::Warning,
             _ => Ink::Note,
         };
-        out.push_str(&Pen { color: style.color }.paint(ink, &summary.sentence()));
-        out.push('\n');
+        let _ = writeln!(out, "{}", pen.paint(ink, &report.sentence()));
+        if let Some(ways) = summary.ways_out() {
+            let _ = writeln!(out, "{ways}");
+        }
     }
     out
+}
+
+/// Help of fewer bytes is repeated: to look for it elsewhere would cost more than to read it.
+const SHORT_HELP: usize = 80;
+
+/// Says what a limit hides.
+pub(super) fn hidden_line(hidden: &str) -> String {
+    format!("and {hidden} more; `--max-diagnostics all` shows them")
 }
 
 /// A diagnostic together with the texts it points into: what miette calls a diagnostic.
 #[derive(Debug)]
 pub struct Rendered<'d> {
     diagnostic: &'d Diagnostic,
+    help: Vec<String>,
     text: Text<'d>,
     parts: Vec<Part<'d>>,
 }
@@ -65,12 +96,13 @@ const EXAMPLE: &str = "example";
 impl<'d> Rendered<'d> {
     pub fn new(diagnostic: &'d Diagnostic, map: &'d SourceMap) -> Rendered<'d> {
         let home = diagnostic.primary.span.file;
+        let text = |file| Text { file: map.file(file), base: Utf8Path::new("") };
         let mut parts: Vec<Part<'d>> = Vec::new();
         let mut files = Vec::new();
         for label in diagnostic.labels.iter().filter(|label| label.span.file != home) {
             let at = files.iter().position(|file| *file == label.span.file).unwrap_or_else(|| {
                 files.push(label.span.file);
-                let text = Text(map.file(label.span.file));
+                let text = text(label.span.file);
                 parts.push(Part { code: ELSEWHERE, title: String::new(), text, labels: Vec::new() });
                 files.len() - 1
             });
@@ -84,9 +116,16 @@ impl<'d> Rendered<'d> {
             };
             let file = fix.edits.first().map_or(home, |edit| edit.span.file);
             let labels = fix.edits.iter().map(|edit| (edit.text.clone(), edit.span)).collect();
-            parts.push(Part { code, title: fix.title.clone(), text: Text(map.file(file)), labels });
+            parts.push(Part { code, title: fix.title.clone(), text: text(file), labels });
         }
-        Rendered { diagnostic, text: Text(map.file(home)), parts }
+        Rendered { diagnostic, help: diagnostic.help.clone(), text: text(home), parts }
+    }
+
+    /// Paths count from this directory, itself seen from the repository's root.
+    fn seen_from(mut self, base: &'d Utf8Path) -> Rendered<'d> {
+        self.text.base = base;
+        self.parts.iter_mut().for_each(|part| part.text.base = base);
+        self
     }
 }
 
@@ -113,8 +152,7 @@ impl miette::Diagnostic for Rendered<'_> {
 
     /// One entry a line; a line that begins with a space continues the entry before it.
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let entries: Vec<String> =
-            self.diagnostic.help.iter().map(|text| text.replace('\n', "\n  ")).collect();
+        let entries: Vec<String> = self.help.iter().map(|text| text.replace('\n', "\n  ")).collect();
         if entries.is_empty() { None } else { Some(Box::new(entries.join("\n"))) }
     }
 
@@ -173,7 +211,11 @@ fn bytes(span: Span) -> SourceSpan {
 
 /// A file as miette's source: whole lines around a span, found through the file's line index.
 #[derive(Clone, Copy, Debug)]
-struct Text<'d>(&'d SourceFile);
+struct Text<'d> {
+    file: &'d SourceFile,
+    /// Where the reader stands.
+    base: &'d Utf8Path,
+}
 
 impl SourceCode for Text<'_> {
     fn read_span<'a>(
@@ -182,7 +224,7 @@ impl SourceCode for Text<'_> {
         lines_before: usize,
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let file = self.0;
+        let file = self.file;
         let end = span.offset().checked_add(span.len()).filter(|end| *end <= file.text.len());
         let end = end.ok_or(MietteError::OutOfBounds)?;
         let first = file.line_of(span.offset() as u32).saturating_sub(lines_before);
@@ -190,7 +232,7 @@ impl SourceCode for Text<'_> {
         let from = file.line_start(first) as usize;
         let to = file.line_start(last.saturating_add(1)) as usize;
         Ok(Box::new(MietteSpanContents::new_named(
-            file.path.as_str().to_owned(),
+            relative(self.base, &file.path).into_owned(),
             &file.text.as_bytes()[from..to],
             (from, to - from).into(),
             first,

@@ -1,12 +1,12 @@
-//! Diagnostics for programs: one JSON object, described at the head of `spec/diagnostics.md`.
+//! Diagnostics for programs: one JSON object, or one for each finding. `spec/schemas` describes both.
 //!
 //! Does not know how a person wants to read them.
 
 use serde::Serialize;
 
-use super::Summary;
-use crate::diagnostic::{Applicability, Diagnostic};
-use crate::source::{SourceMap, Span};
+use super::{Report, Summary};
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
 
 /// Fields may be added under the same version; a change of a field's meaning raises it.
 pub const FORMAT_VERSION: u32 = 1;
@@ -18,12 +18,47 @@ struct Output<'d> {
     summary: Counts,
 }
 
+/// A line of the other form; `type` tells them apart.
 #[derive(Serialize)]
-struct Counts {
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'d> {
+    Diagnostic {
+        format_version: u32,
+        #[serde(flatten)]
+        entry: Entry<'d>,
+    },
+    Summary {
+        format_version: u32,
+        #[serde(flatten)]
+        counts: Counts,
+    },
+}
+
+#[derive(Serialize)]
+pub(super) struct Counts {
     errors: usize,
     warnings: usize,
     notes: usize,
     fixable: usize,
+    fixable_unsafe: usize,
+    files: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plans: Option<usize>,
+}
+
+impl Counts {
+    pub(super) fn of(diagnostics: &[Diagnostic], plans: Option<usize>) -> Counts {
+        let summary = Summary::of(diagnostics);
+        Counts {
+            errors: summary.errors,
+            warnings: summary.warnings,
+            notes: summary.notes,
+            fixable: summary.fixable,
+            fixable_unsafe: summary.fixable_unsafe,
+            files: summary.files,
+            plans,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -31,6 +66,8 @@ struct Entry<'d> {
     code: &'static str,
     name: &'static str,
     severity: &'static str,
+    /// Where the rule is explained, from the root of the compiler's own repository.
+    docs: String,
     message: &'d str,
     file: &'d str,
     range: Range,
@@ -75,18 +112,15 @@ struct Place {
     offset: u32,
 }
 
-/// All diagnostics as one indented JSON object, with a final newline.
-pub fn json(diagnostics: &[Diagnostic], map: &SourceMap) -> String {
-    let summary = Summary::of(diagnostics);
+fn counts(report: &Report<'_>) -> Counts {
+    Counts::of(report.diagnostics(), report.scope().plans.as_ref().map(Vec::len))
+}
+
+pub(super) fn write(report: &Report<'_>, limit: Option<usize>) -> String {
     let output = Output {
         format_version: FORMAT_VERSION,
-        diagnostics: diagnostics.iter().map(|diagnostic| entry(diagnostic, map)).collect(),
-        summary: Counts {
-            errors: summary.errors,
-            warnings: summary.warnings,
-            notes: summary.notes,
-            fixable: summary.fixable,
-        },
+        diagnostics: report.shown(limit).into_iter().map(|found| entry(found, report)).collect(),
+        summary: counts(report),
     };
     let mut text =
         serde_json::to_string_pretty(&output).expect("strings and integers always have a JSON form");
@@ -94,22 +128,38 @@ pub fn json(diagnostics: &[Diagnostic], map: &SourceMap) -> String {
     text
 }
 
-fn entry<'d>(diagnostic: &'d Diagnostic, map: &'d SourceMap) -> Entry<'d> {
-    let file = |span: Span| map.file(span.file).path.as_str();
+/// A line for each finding, and one that counts them.
+pub(super) fn write_lines(report: &Report<'_>, limit: Option<usize>) -> String {
+    let findings = report
+        .shown(limit)
+        .into_iter()
+        .map(|found| Line::Diagnostic { format_version: FORMAT_VERSION, entry: entry(found, report) });
+    let end = Line::Summary { format_version: FORMAT_VERSION, counts: counts(report) };
+    let mut text = String::new();
+    for line in findings.chain([end]) {
+        text.push_str(&serde_json::to_string(&line).expect("strings and integers always have a JSON form"));
+        text.push('\n');
+    }
+    text
+}
+
+fn entry<'d>(diagnostic: &'d Diagnostic, report: &'d Report<'_>) -> Entry<'d> {
+    let file = |span: Span| report.path(span.file);
     Entry {
         code: diagnostic.rule.code,
         name: diagnostic.rule.name,
         severity: diagnostic.severity.as_str(),
+        docs: diagnostic.rule.page(),
         message: &diagnostic.message,
         file: file(diagnostic.primary.span),
-        range: range(diagnostic.primary.span, map),
+        range: range(diagnostic.primary.span, report),
         label: &diagnostic.primary.message,
         labels: diagnostic
             .labels
             .iter()
             .map(|label| Label {
                 file: file(label.span),
-                range: range(label.span, map),
+                range: range(label.span, report),
                 message: &label.message,
             })
             .collect(),
@@ -119,17 +169,13 @@ fn entry<'d>(diagnostic: &'d Diagnostic, map: &'d SourceMap) -> Entry<'d> {
             .iter()
             .map(|fix| Fix {
                 title: &fix.title,
-                applicability: match fix.applicability {
-                    Applicability::Safe => "safe",
-                    Applicability::Unsafe => "unsafe",
-                    Applicability::Display => "display",
-                },
+                applicability: fix.applicability.as_str(),
                 edits: fix
                     .edits
                     .iter()
                     .map(|edit| Edit {
                         file: file(edit.span),
-                        range: range(edit.span, map),
+                        range: range(edit.span, report),
                         text: &edit.text,
                     })
                     .collect(),
@@ -138,9 +184,9 @@ fn entry<'d>(diagnostic: &'d Diagnostic, map: &'d SourceMap) -> Entry<'d> {
     }
 }
 
-fn range(span: Span, map: &SourceMap) -> Range {
+fn range(span: Span, report: &Report<'_>) -> Range {
     let place = |offset| {
-        let position = map.file(span.file).position(offset);
+        let position = report.map().file(span.file).position(offset);
         Place { line: position.line, column: position.column, offset }
     };
     Range { start: place(span.start), end: place(span.end) }

@@ -2,17 +2,14 @@
 //!
 //! Does not know labels, help and fixes; editors' and CI's line matchers want none.
 
-use super::{one_line, place, rule_tag};
-use crate::diagnostic::Diagnostic;
-use crate::source::SourceMap;
+use super::{Report, one_line, rule_tag};
 
-/// A line for each diagnostic; nothing if there is none.
-pub fn short(diagnostics: &[Diagnostic], map: &SourceMap) -> String {
+pub(super) fn write(report: &Report<'_>, limit: Option<usize>) -> String {
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in report.shown(limit) {
         out.push_str(&format!(
             "{}: {}[{}]: {}\n",
-            place(diagnostic, map),
+            report.place(diagnostic.primary.span),
             diagnostic.severity.as_str(),
             rule_tag(diagnostic),
             one_line(&diagnostic.message)

@@ -270,7 +270,7 @@ fn colour_changes_nothing_but_colour() {
     let sequence = regex::Regex::new("\x1b\\[[0-9;]*m").expect("the expression is valid");
     assert!(painted.contains("\x1b[1;31m"));
     assert_eq!(sequence.replace_all(&painted, ""), plain);
-    assert!(plain.ends_with("\n1 error in 1 file; 1 fixable\n"), "{plain}");
+    assert!(plain.ends_with("\n1 error in 1 file\n1 fixable with `loopc check --fix`\n"), "{plain}");
 }
 
 #[test]

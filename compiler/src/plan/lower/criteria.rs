@@ -62,7 +62,10 @@ impl Lowering<'_> {
                 self.report(found);
                 None
             }
-            (Some((verifier, _)), _) => verifier.map(By::Verifier),
+            (Some((verifier, _)), _) => {
+                self.used_verifiers.extend(verifier);
+                verifier.map(By::Verifier)
+            }
             (None, Lookup::Found(unit)) if self.manuals[unit.0 as usize] => Some(By::Manual(unit)),
             (None, Lookup::Found(_)) => {
                 let unit = self.units.get(name).map_or(span, |(_, at)| at);
@@ -78,7 +81,7 @@ impl Lowering<'_> {
                 None
             }
             (None, Lookup::Unusable) => None,
-            (None, Lookup::Unknown) if self.would_be_expanded(name) => None,
+            (None, Lookup::Unknown) if self.is_lost(name) => None,
             (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
         }
     }

@@ -7,6 +7,7 @@ use super::paths::Negation;
 use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::plan::import::Loaded;
 use crate::plan::model::*;
+use crate::plan::params;
 use crate::plan::read::{self, Node};
 use crate::plan::values;
 use crate::source::{Span, Spanned};
@@ -70,28 +71,13 @@ impl Lowering<'_> {
 
     /// The definition, and where each of its parameters is defined.
     fn verifier_definition(&mut self, name: &str, node: Node) -> (Verifier, Vec<Span>) {
-        let mut params: Vec<Param> = Vec::new();
-        let mut spans: Vec<Span> = Vec::new();
+        let taken = ("expect", "`verify NAME expect=fail` has a meaning of its own");
+        let (params, spans) = params::definitions(node, taken, self.map, &mut self.diagnostics);
         let mut inputs = Vec::new();
         let mut tools = Vec::new();
         let mut timeout = Timeout::default();
         for child in node.children() {
             match child.name() {
-                "param" => {
-                    let Some(param) = self.param_definition(child) else { continue };
-                    let span = id_span(child);
-                    match params.iter().position(|before| before.name == param.name) {
-                        None => {
-                            params.push(param);
-                            spans.push(span);
-                        }
-                        Some(first) => {
-                            let clash =
-                                crate::plan::names::duplicate("parameter", &param.name, spans[first], span);
-                            self.report(clash);
-                        }
-                    }
-                }
                 "inputs" => inputs.extend(self.patterns(child, Negation::Allowed)),
                 "tool" => tools.push(self.argv(child)),
                 "timeout" => timeout = self.timeout(child),
@@ -131,38 +117,6 @@ impl Lowering<'_> {
             timeout,
         };
         (verifier, spans)
-    }
-
-    fn param_definition(&mut self, node: Node) -> Option<Param> {
-        let entry = node.argument(0)?;
-        let name = read::name(entry)?.to_owned();
-        if name == "expect" {
-            let found =
-                Diagnostic::new("invalid-id", entry.value_span, "a parameter cannot be called `expect`")
-                    .at("`verify NAME expect=fail` has a meaning of its own")
-                    .help("choose another name");
-            self.report(found);
-            return None;
-        }
-        let kind = match node.text_of("type") {
-            Some("name") => ParamKind::Name,
-            Some("path") => ParamKind::Path,
-            Some("glob") => ParamKind::Glob,
-            Some("number") => ParamKind::Number,
-            Some("list") => ParamKind::List,
-            _ => ParamKind::Text,
-        };
-        let mut param = Param { name, kind, default: None };
-        if let Some(entry) = node.property("default") {
-            // An unreadable default is still a default: each use would be told to give a value otherwise.
-            let empty = read::text(entry) == Some("");
-            let value = if empty { None } else { self.param_value(&param, entry, node.file.directory()) };
-            param.default = Some(match value {
-                None if empty && kind == ParamKind::List => Vec::new(),
-                value => vec![value.unwrap_or_default()],
-            });
-        }
-        Some(param)
     }
 
     /// `${name}` of a command must name a parameter: in `run` always (there is no shell that would know it), in

@@ -2,7 +2,7 @@
 //!
 //! Does not know whether their order makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
@@ -34,7 +34,6 @@ impl Lowering<'_> {
         let mut strays: Vec<Node> = Vec::new();
         let mut first_gate: Option<Node> = None;
         let mut requirements = 0;
-        self.expansions_in(feature);
         for child in feature.children() {
             match child.name() {
                 "gate" => {
@@ -45,13 +44,15 @@ impl Lowering<'_> {
                         let clash = self.gates.declare(&id, Some(gate), span);
                         self.diagnostics.extend(clash);
                     }
-                    self.expansions_in(child);
                     for unit in child.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
                         self.outline_unit(&mut outline, gate, unit);
                     }
                 }
                 "unit" | "manual" => {
-                    strays.push(child);
+                    // Of what a template made, its `use` was reported.
+                    if self.map.expansion(child.span().file).is_none() {
+                        strays.push(child);
+                    }
                     // Without a declared gate this is the implied one; with one, the mistake is reported below.
                     self.outline_unit(&mut outline, GateIx(0), child);
                 }
@@ -93,6 +94,9 @@ impl Lowering<'_> {
         self.manuals.push(node.name() == "manual");
         match self.id(node) {
             Some((id, span)) => {
+                for (end, _) in id.match_indices('/') {
+                    self.expansions.entry(id[..end].to_owned()).or_default().push(unit);
+                }
                 let clash = self.units.declare(&id, Some(unit), span);
                 self.diagnostics.extend(clash);
             }
@@ -109,17 +113,6 @@ impl Lowering<'_> {
             Value::Bool(_) | Value::Null => return None,
         };
         (!unreadable(&id)).then_some((id, entry.value_span))
-    }
-
-    /// Notes the ids under which `use` would make units.
-    fn expansions_in(&mut self, node: Node) {
-        let document = &node.file.document;
-        for child in document.children(node.id).filter(|child| &*document.node(*child).name == "use") {
-            let named = |key: &str| key == "as";
-            let mut properties = document.properties(child);
-            let id = properties.find(|entry| entry.key.as_ref().is_some_and(|key| named(&key.name)));
-            self.expansions.extend(id.and_then(read::name).map(str::to_owned));
-        }
     }
 
     pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
@@ -162,9 +155,13 @@ impl Lowering<'_> {
             }
         }
         plan.feature = Some(feature);
+        self.lints_in(node, Reach::Feature, Some(&[node.span()]));
         let level = self.level(node);
         let mut gate_levels = Vec::with_capacity(outline.gates.len());
         for gate in &outline.gates {
+            if let Some(gate) = gate {
+                self.lints_in(*gate, Reach::Gate, Some(&[gate.span()]));
+            }
             let level = gate.map(|gate| self.level(gate)).unwrap_or_default();
             gate_levels.push(level);
         }
@@ -173,6 +170,7 @@ impl Lowering<'_> {
         plan.units.reserve(outline.units.len());
         for (gate, node) in &outline.units {
             let levels = [project, &level, &gate_levels[gate.0 as usize]];
+            self.lints_in(*node, Reach::Own, Some(&[node.span()]));
             let unit = if node.name() == "manual" {
                 self.manual(*node, *gate)
             } else {
@@ -182,7 +180,18 @@ impl Lowering<'_> {
                     .or_insert_with(|| defaults_for(&levels, kind));
                 self.work(*node, *gate, defaults, &levels)
             };
+            self.lints_of_defaults(&levels, &unit);
             plan.units.push(unit);
+        }
+    }
+
+    /// A `lint` in `defaults` holds in each unit that the defaults are for.
+    fn lints_of_defaults(&mut self, levels: &[&Level], unit: &Unit) {
+        let of_this = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == unit.kind);
+        for (_, lints) in levels.iter().flat_map(|level| &level.lints).filter(|(kind, _)| of_this(kind)) {
+            for lint in &mut self.lints[lints.clone()] {
+                lint.within.get_or_insert_default().push(unit.span);
+            }
         }
     }
 
@@ -324,14 +333,24 @@ impl Lowering<'_> {
         needs
     }
 
-    /// The units that a `needs` or `after` names.
+    /// The units that a `needs` or `after` names. The id of a use stands for all units that it made.
     fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
         for entry in node.arguments() {
             let Some(name) = read::name(entry) else { continue };
-            if let Some(unit) = self.unit(name, entry.value_span)
-                && !list.iter().any(|before| before.value == unit)
-            {
-                list.push(Spanned::new(unit, entry.value_span));
+            let made = self.expansions.get(name).cloned();
+            let meant = made.unwrap_or_else(|| self.unit(name, entry.value_span).into_iter().collect());
+            let mut before: BTreeSet<UnitIx> = BTreeSet::new();
+            if meant.len() > 1 {
+                before.extend(list.iter().map(|unit| unit.value));
+            }
+            for unit in meant {
+                let known = match before.is_empty() {
+                    true => list.iter().any(|one| one.value == unit),
+                    false => before.contains(&unit),
+                };
+                if !known {
+                    list.push(Spanned::new(unit, entry.value_span));
+                }
             }
         }
     }

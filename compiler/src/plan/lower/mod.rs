@@ -4,8 +4,10 @@
 
 mod command;
 mod criteria;
+mod declared;
 mod definitions;
 mod feature;
+mod lint;
 mod paths;
 mod project;
 mod settings;
@@ -20,10 +22,12 @@ use super::model::*;
 use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
+use super::template::Expanded;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
+pub(super) use paths::escaped;
 use settings::Settings;
 
 /// What is known while the nodes are read.
@@ -41,10 +45,12 @@ pub(super) struct Lowering<'a> {
     manuals: Vec<bool>,
     gates: Names<GateIx>,
     requirements: Names<RequirementIx>,
+    /// What templates made: the id of a use, with all of its units.
+    expansions: BTreeMap<String, Vec<UnitIx>>,
+    /// The ids of uses of which nothing could be made, which was reported.
+    lost: BTreeSet<String>,
     /// What `was=` named so far, and where.
     former_ids: BTreeMap<String, Span>,
-    /// `as=` of every `use`: units called `ID/...` would come of them.
-    expansions: Vec<String>,
     /// A unit's id could not be read: that a name is unknown may be for this.
     ids_lost: bool,
     /// Prompt files with their text; `None` if it could not be had, which was reported.
@@ -53,10 +59,22 @@ pub(super) struct Lowering<'a> {
     regexes: BTreeSet<String>,
     /// Uses of verifiers whose missing parameters were reported.
     incomplete: BTreeSet<Span>,
+    lints: Vec<Lint>,
+    /// Numbers of those that stand further out than a unit.
+    outer_lints: Vec<usize>,
+    old_names: Vec<OldName>,
+    /// What something names.
+    used_agents: BTreeSet<AgentIx>,
+    used_verifiers: BTreeSet<VerifierIx>,
 }
 
 /// Lowers what was loaded.
-pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> (Plan, Vec<Diagnostic>) {
+pub(super) fn lower(
+    loaded: &Loaded,
+    expanded: Expanded,
+    sources: &dyn Sources,
+    map: &SourceMap,
+) -> (Plan, Vec<Diagnostic>) {
     let mut lowering = Lowering {
         sources,
         map,
@@ -69,12 +87,18 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         manuals: Vec::new(),
         gates: Names::new("gate"),
         requirements: Names::new("requirement"),
+        expansions: BTreeMap::new(),
+        lost: expanded.lost,
         former_ids: BTreeMap::new(),
-        expansions: Vec::new(),
         ids_lost: false,
         texts: BTreeMap::new(),
         regexes: BTreeSet::new(),
         incomplete: BTreeSet::new(),
+        lints: Vec::new(),
+        outer_lints: Vec::new(),
+        old_names: Vec::new(),
+        used_agents: BTreeSet::new(),
+        used_verifiers: BTreeSet::new(),
     };
     let agents = lowering.define_agents(loaded);
     lowering.define_verifiers(loaded);
@@ -91,15 +115,26 @@ pub(super) fn lower(loaded: &Loaded, sources: &dyn Sources, map: &SourceMap) -> 
         plan_files: Vec::new(),
         worktree: Worktree::default(),
         lints: Vec::new(),
+        old_names: Vec::new(),
+        declared: Vec::new(),
+        unused_parameters: expanded.unused,
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
     let outline = feature.map(|feature| lowering.outline(feature));
     let project = file(loaded.project).and_then(|file| top(file, "project"));
     let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
+    for (_, place, _) in loaded.visible.verifiers.iter() {
+        if let Some(node) = place.and_then(|place| loaded.files[place.file].node(place.node)) {
+            lowering.lints_in(node, Reach::Own, Some(&[node.span()]));
+        }
+    }
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
+    plan.declared = lowering.declared(loaded, &plan.agents);
     plan.verifiers = lowering.verifiers;
+    plan.lints = lowering.lints;
+    plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
@@ -115,6 +150,8 @@ fn top<'f>(file: &'f File, name: &str) -> Option<super::read::Node<'f>> {
 pub(super) struct Level {
     rules: Vec<Reference>,
     defaults: BTreeMap<Option<String>, Settings>,
+    /// Numbers of the `lint` nodes in its `defaults`, by kind: they hold in the units below.
+    lints: Vec<(Option<String>, std::ops::Range<usize>)>,
 }
 
 impl Lowering<'_> {
@@ -122,11 +159,10 @@ impl Lowering<'_> {
         self.diagnostics.push(found);
     }
 
-    /// Is the name one that an expansion would make? Expansions are not there yet, and that was said.
-    fn would_be_expanded(&self, name: &str) -> bool {
-        self.expansions.iter().any(|id| {
-            name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+    /// Is the name one of a use of which nothing could be made?
+    fn is_lost(&self, name: &str) -> bool {
+        let mut ends = name.match_indices('/').map(|(at, _)| at).chain([name.len()]);
+        !self.lost.is_empty() && ends.any(|end| self.lost.contains(&name[..end]))
     }
 
     /// The unit or manual called `name`.
@@ -134,9 +170,7 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.would_be_expanded(name) || unreadable(name) => {
-                return None;
-            }
+            Lookup::Unknown if self.ids_lost || self.is_lost(name) || unreadable(name) => return None,
             Lookup::Unknown => {}
         }
         let found = match self.gates.get(name) {
@@ -156,7 +190,10 @@ impl Lowering<'_> {
 
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
         match self.agents.lookup(name) {
-            Lookup::Found(agent) => return Some(agent),
+            Lookup::Found(agent) => {
+                self.used_agents.insert(agent);
+                return Some(agent);
+            }
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
@@ -173,7 +210,10 @@ impl Lowering<'_> {
 
     fn verifier(&mut self, name: &str, span: Span) -> Option<VerifierIx> {
         match self.verifier_names.lookup(name) {
-            Lookup::Found(verifier) => return Some(verifier),
+            Lookup::Found(verifier) => {
+                self.used_verifiers.insert(verifier);
+                return Some(verifier);
+            }
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}

@@ -2,7 +2,7 @@
 //!
 //! Does not know what a path is used for. Of files it reads prompts only; whether other paths exist is for `check`.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Lowering;
 use crate::diagnostic::{Applicability, Diagnostic};
@@ -22,7 +22,7 @@ pub(super) enum Negation {
     Refused,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// The patterns that are the node's arguments.
     pub(super) fn patterns(&mut self, node: Node, negation: Negation) -> Vec<Spanned<Pattern>> {
         node.arguments().filter_map(|entry| self.pattern(node.file, entry, negation)).collect()
@@ -54,7 +54,8 @@ impl Lowering<'_> {
         {
             return Some(Spanned::new(pattern, span));
         }
-        let literal_directory = if relative { escaped(file.directory().as_str()) } else { String::new() };
+        let literal_directory =
+            if relative { escaped(self.directory(file, span).as_str()) } else { String::new() };
         let directory = literal_directory.as_str();
         let path = match values::resolve(directory.into(), path) {
             Ok(path) if path.is_empty() => "**".to_owned(),
@@ -83,6 +84,18 @@ impl Lowering<'_> {
         }
     }
 
+    /// The directory from which `./` counts at a place: what a template made stands in the plan, and was written
+    /// elsewhere.
+    pub(super) fn directory<'f>(&self, file: &'f File, span: Span) -> &'f Utf8Path
+    where
+        'a: 'f,
+    {
+        match span.file == file.id() {
+            true => file.directory(),
+            false => read::directory(&self.map.file(span.file).path),
+        }
+    }
+
     /// One path without wildcards.
     pub(super) fn path(&mut self, file: &File, entry: &Entry) -> Option<Utf8PathBuf> {
         let written = read::name(entry).filter(|text| !text.is_empty())?;
@@ -90,7 +103,7 @@ impl Lowering<'_> {
     }
 
     fn path_text(&mut self, file: &File, written: &str, span: Span) -> Option<Utf8PathBuf> {
-        match values::resolve(file.directory(), written) {
+        match values::resolve(self.directory(file, span), written) {
             Ok(path) if path.is_empty() => {
                 let found =
                     Diagnostic::new("wrong-type", span, format!("`{written}` is the repository itself"))
@@ -269,7 +282,7 @@ fn missing_heading(reference: &Reference, heading: &str, error: SectionError, wr
 }
 
 /// A literal path as a pattern.
-fn escaped(path: &str) -> String {
+pub(in crate::plan) fn escaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '!' | ',' | '\\') {

@@ -199,6 +199,18 @@ impl Lowering<'_> {
                 "defaults" => {
                     let settings = self.settings(child);
                     let kind = child.property("kind").and_then(read::name).map(str::to_owned);
+                    let reach = match (node.name(), kind.is_some()) {
+                        ("gate", true) => Reach::GateKind,
+                        ("gate", false) => Reach::GateDefaults,
+                        ("feature", true) => Reach::FeatureKind,
+                        ("feature", false) => Reach::FeatureDefaults,
+                        (_, true) => Reach::ProjectKind,
+                        (_, false) => Reach::ProjectDefaults,
+                    };
+                    let lints = self.lints_in(child, reach, Some(&[child.span()]));
+                    if !lints.is_empty() {
+                        level.lints.push((kind.clone(), lints));
+                    }
                     match places.get(&kind) {
                         None => {
                             places.insert(kind.clone(), child.head());

@@ -6,14 +6,11 @@ use camino::Utf8Path;
 
 use super::Lowering;
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::Pattern;
-use crate::plan::import;
 use crate::plan::model::{Param, ParamKind, Skip, Verification, VerifierIx};
-use crate::plan::names::Names;
+use crate::plan::params;
 use crate::plan::read::{self, Node};
-use crate::plan::values;
 use crate::source::{Span, Spanned};
-use crate::syntax::{Entry, Value};
+use crate::syntax::Entry;
 
 impl Lowering<'_> {
     /// The uses that the `verify` nodes of one block name. A verifier may stand there once.
@@ -85,7 +82,8 @@ impl Lowering<'_> {
         properties: &[&Entry],
     ) -> Vec<(String, Vec<String>)> {
         let mut given: Vec<(String, Vec<String>, Span)> = Vec::new();
-        let directory = node.file.directory();
+        let directory = self.directory(node.file, node.name_span()).to_owned();
+        let directory = directory.as_path();
         for entry in properties {
             let Some(key) = &entry.key else { continue };
             let Some(param) = self.param(verifier, &key.name, key.span) else { continue };
@@ -138,89 +136,24 @@ impl Lowering<'_> {
         if let Some(param) = definition.params.iter().find(|param| param.name == name) {
             return Some(param.clone());
         }
-        let id = &definition.id;
-        let found = Diagnostic::new(
-            "unknown-property",
-            span,
-            format!("the verifier `{}` has no parameter `{name}`", id.value),
-        )
-        .at("no such parameter")
-        .label(id.span, format!("`{}` is defined here", id.value));
-        let mut names = Names::new("parameter");
-        for (param, span) in definition.params.iter().zip(&self.param_spans[at]) {
-            let _ = names.declare(&param.name, Some(()), *span);
-        }
-        let found = if definition.params.is_empty() { found.help("it has no parameters") } else { found };
-        self.report(names.suggest(found, name, span));
+        let found = params::unknown(
+            "verifier",
+            &definition.id,
+            &definition.params,
+            &self.param_spans[at],
+            Spanned::new(name, span),
+        );
+        self.report(found);
         None
     }
 
     /// One value of a parameter, as it goes into the command.
-    pub(super) fn param_value(
-        &mut self,
-        param: &Param,
-        entry: &Entry,
-        directory: &Utf8Path,
-    ) -> Option<String> {
-        let span = entry.value_span;
-        let name = &param.name;
-        let wrong = |takes: &str| {
-            Diagnostic::new("wrong-type", span, format!("the parameter `{name}` takes {takes}"))
-                .at(format!("not {takes}"))
-        };
-        let text = match (&entry.value, param.kind) {
-            (Value::Integer(number), ParamKind::Number) => return Some(number.to_string()),
-            (Value::Number(number), ParamKind::Number) => return Some(number.to_string()),
-            (Value::String(text, _), ParamKind::Number) => {
-                let found = wrong("a number");
-                let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-                self.report(match is_number {
-                    true => found.replace(span, &**text, "remove the quotes", Applicability::Safe),
-                    false => found,
-                });
-                return None;
-            }
-            (Value::Integer(_) | Value::Number(_), _) => {
-                let written = self.map.text(span);
-                let found =
-                    wrong("a text").replace(span, values::quote(written), "quote it", Applicability::Safe);
-                self.report(found);
-                return None;
-            }
-            (Value::String(text, _), _) => text,
-            // Reported when the node was read.
-            (Value::Bool(_) | Value::Null, _) => return None,
-        };
-        match param.kind {
-            ParamKind::Text | ParamKind::List | ParamKind::Number => Some(text.to_string()),
-            ParamKind::Name => match values::id(text) {
-                Ok(()) => Some(text.to_string()),
-                Err(problem) => {
-                    self.report(wrong("a name").help(problem));
-                    None
-                }
-            },
-            ParamKind::Path | ParamKind::Glob => {
-                let path = match values::resolve(directory, text) {
-                    Ok(path) if path.is_empty() => ".".to_owned(),
-                    Ok(path) => path,
-                    Err(problem) => {
-                        self.report(import::path_problem(problem, text, span));
-                        return None;
-                    }
-                };
-                if param.kind == ParamKind::Glob
-                    && let Err(problem) = Pattern::parse(&path)
-                {
-                    let found = Diagnostic::new(
-                        "invalid-glob",
-                        span,
-                        format!("`{text}` is not a path pattern: {problem}"),
-                    );
-                    self.report(found.at(problem));
-                    return None;
-                }
-                Some(path)
+    fn param_value(&mut self, param: &Param, entry: &Entry, directory: &Utf8Path) -> Option<String> {
+        match params::value(param, entry, directory, self.map) {
+            Ok(value) => Some(value),
+            Err(found) => {
+                self.diagnostics.extend(found.map(|found| *found));
+                None
             }
         }
     }

@@ -116,14 +116,18 @@ fn kind(ty: Type) -> String {
 }
 
 fn line(out: &mut String, signature: &str, doc: &str) {
-    let head = format!("  {signature}");
-    let gap = if head.len() < WORDS { WORDS - head.len() } else { 3 };
-    wrapped(out, &format!("{head}{}", " ".repeat(gap)), doc, WORDS);
+    let mut head = String::new();
+    wrapped(&mut head, "  ", signature, 6);
+    let head = head.trim_end();
+    let column = head.lines().last().map_or(0, |last| last.chars().count());
+    let gap = if column < WORDS { WORDS - column } else { 3 };
+    let behind = format!("{head}{}", " ".repeat(gap));
+    wrapped(out, &behind, doc, WORDS);
 }
 
 /// `text` behind `head`, further lines indented.
 fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
-    let mut column = head.chars().count();
+    let mut column = head.lines().last().map_or(0, |last| last.chars().count());
     out.push_str(head);
     let mut first = true;
     for word in text.split(' ') {

@@ -168,14 +168,13 @@ static PROMPT: NodeSpec = node(
 )
 .many()
 .properties(&[property("file", Type::Reference, "a Markdown file, or one section of it: `path#Heading`")]);
-static UNIT_LINT: NodeSpec =
-    node("lint", takes(&[argument("a rule", Type::Name)], 1, false), "sets a rule's level here")
+static LINT: NodeSpec =
+    node("lint", takes(&[argument("a rule", Type::Name)], 1, false), "sets a rule's level, here and below")
         .many()
         .properties(&[
             property("level", LEVEL, "allow, warn or deny").required(),
             property("reason", Type::Text, "why it is lowered"),
-        ])
-        .not_yet("set the rule's level for the project, in loop.kdl");
+        ]);
 
 // Commands and predicates.
 
@@ -299,12 +298,12 @@ static UNIT: NodeSpec = node("unit", ID, "work for one agent")
         &RETRY,
         &TIMEOUT,
         &BUDGET,
-        &UNIT_LINT,
+        &LINT,
     ]);
 static MANUAL: NodeSpec = node("manual", ID, "work for a person: a planned pause")
     .many()
     .properties(&[TITLE, property("owner", Type::Text, "who does it")])
-    .children(&[&GOAL, &NEEDS, &AFTER, &REF, &COVERS, &STEP, &EVIDENCE, &LABEL]);
+    .children(&[&GOAL, &NEEDS, &AFTER, &REF, &COVERS, &STEP, &EVIDENCE, &LABEL, &LINT]);
 static EVIDENCE: NodeSpec = node("evidence", PATTERNS, "files that the person leaves").many();
 static DEFAULTS: NodeSpec =
     node("defaults", NONE, "what holds for every unit below that does not say otherwise")
@@ -334,7 +333,7 @@ static DEFAULTS: NodeSpec =
             &RETRY,
             &TIMEOUT,
             &BUDGET,
-            &UNIT_LINT,
+            &LINT,
         ]);
 
 // Gates and features.
@@ -354,8 +353,7 @@ static USE: NodeSpec =
     node("use", takes(&[argument("a template's name", Type::Name)], 1, false), "expands a template")
         .many()
         .open(Open::Parameters)
-        .properties(&[property("as", Type::Id, "the expanded units are called `ID/unit`").required()])
-        .not_yet("write its units out");
+        .properties(&[property("as", Type::Id, "the expanded units are called `ID/unit`").required()]);
 static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified together and approved")
     .many()
     .properties(&[
@@ -379,6 +377,7 @@ static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified toge
         &BUDGET,
         &REPAIR,
         &APPROVE,
+        &LINT,
     ]);
 static SOURCE: NodeSpec = node("source", TEXT, "where the wish came from").many();
 static REQUIREMENT: NodeSpec = node(
@@ -417,11 +416,10 @@ static FEATURE: NodeSpec = node("feature", ID, "what is to be built, as gates of
         &UNIT,
         &MANUAL,
         &USE,
+        &LINT,
     ]);
-static TEMPLATE: NodeSpec = node("template", ID, "units to be expanded by `use`")
-    .many()
-    .children(&[&PARAM, &UNIT, &MANUAL])
-    .not_yet("write the units out");
+static TEMPLATE: NodeSpec =
+    node("template", ID, "units to be expanded by `use`").many().children(&[&PARAM, &UNIT, &MANUAL, &USE]);
 
 // What loop.kdl defines.
 
@@ -513,6 +511,7 @@ static VERIFIER_NODE: NodeSpec = node("verifier", ID, "a command that judges a t
         &EXIT,
         &STDOUT,
         &KNOWN_FAILURE,
+        &LINT,
     ]);
 static SANDBOX: NodeSpec = node(
     "sandbox",
@@ -550,13 +549,6 @@ static SHARE: NodeSpec = node(
     "ignored paths that each worktree gets as a copy of the prepared ones",
 )
 .many();
-static LINT: NodeSpec =
-    node("lint", takes(&[argument("a rule", Type::Name)], 1, false), "sets a rule's level")
-        .many()
-        .properties(&[
-            property("level", LEVEL, "allow, warn or deny").required(),
-            property("reason", Type::Text, "why it is lowered"),
-        ]);
 static PROJECT: NodeSpec = node("project", ID, "what all plans of the repository share")
     .properties(&[property("base", Type::Text, "the branch that features start from")])
     .children(&[

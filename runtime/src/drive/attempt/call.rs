@@ -25,7 +25,7 @@ use crate::record::{
 use crate::sandbox::{Access, Role};
 use crate::store::secrets::{self, recordable};
 use crate::work::agent::{self, REPORT_LIMIT};
-use crate::work::prompt::{self, Context, Failure};
+use crate::work::prompt::{self, Context, Failure, Shown};
 use crate::workspace::{CaptureError, CaptureRules, capture, tree_id};
 
 /// How long an agent may work if the plan sets no limit.
@@ -67,7 +67,13 @@ impl Unit<'_> {
             run.places.remove("attempts", &id);
             return Ok(None);
         }
-        let text = self.prompt(failure)?;
+        let shown = self.shown().await?;
+        if run.cancel.is_cancelled() {
+            run.reserved.set(run.reserved.get() - reserved);
+            run.places.remove("attempts", &id);
+            return Ok(None);
+        }
+        let text = self.prompt(failure, shown)?;
         let prompt_file = place.dir.join("prompt");
         std::fs::write(&prompt_file, &text).map_err(DriveError::io(format!("write {prompt_file}")))?;
         let before = run.ground.borrow().repository.fingerprint()?;
@@ -221,12 +227,13 @@ impl Unit<'_> {
         })
     }
 
-    fn prompt(&self, failure: Option<Failure>) -> Result<String, DriveError> {
+    fn prompt(&self, failure: Option<Failure>, shown: Vec<Shown>) -> Result<String, DriveError> {
         let ground = self.run.ground.borrow();
         let mut context = Context {
             feature: ground.graph.feature.id.clone(),
             feature_goal: ground.graph.feature.goal.clone(),
             failure,
+            shown,
             ..Context::default()
         };
         for reference in &self.node.ask.refs {

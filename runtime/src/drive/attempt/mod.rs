@@ -5,8 +5,10 @@
 //! The order of durable steps is that of `spec/protocol.md`: `attempt.started` is on disk before the agent starts,
 //! and what it left is in the store before `attempt.captured` names it.
 
+mod before;
 mod call;
 mod outcome;
+mod show;
 
 use loop_compiler::graph::{AgentDef, AskCriterion, Node, NodeKind};
 
@@ -119,6 +121,9 @@ impl Unit<'_> {
             }
         }
         if let Some(ended) = self.stopped_at_start().await? {
+            return Ok(ended);
+        }
+        if let Some(ended) = self.proves_nothing().await? {
             return Ok(ended);
         }
         self.attempts().await
