@@ -160,10 +160,8 @@ fn covers_folded(top: &str, path: &str, fold: Fold) -> bool {
 /// What follows in `text` behind `beginning`, if it begins so.
 fn rest_folded<'t>(beginning: &str, text: &'t str, fold: Fold) -> Option<&'t str> {
     let mut rest = text.chars();
-    beginning
-        .chars()
-        .all(|c| rest.next().is_some_and(|other| fold.char(other) == fold.char(c)))
-        .then(|| rest.as_str())
+    let begins = beginning.chars().all(|c| rest.next().is_some_and(|other| fold.char(other) == fold.char(c)));
+    begins.then_some(rest.as_str())
 }
 
 /// Is the pattern spelt out up to a last `**` or `*`, and does the path lie below that directory?
