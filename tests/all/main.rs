@@ -11,6 +11,7 @@ mod damage;
 mod demo;
 mod fmt;
 mod gates;
+mod growth;
 mod init;
 mod model_server;
 mod pictures;
