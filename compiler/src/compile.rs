@@ -70,7 +70,7 @@ pub fn compile_groups(groups: &[Group], sources: &dyn Sources) -> Compilation {
             let judged = judge(lowered.plan, sources, &map, &lowered.diagnostics, &mut tally);
             let all = lowered.diagnostics.into_iter().chain(judged.diagnostics).collect();
             diagnostics.extend(settle(all, &map));
-            unasked.extend(judged.unasked);
+            unasked.extend(settle(judged.unasked, &map));
             plans.extend(path.map(|path| (path.clone(), judged.checked)));
         }
         let (found, more) = tally.finish(group.whole, &map);

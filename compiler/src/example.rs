@@ -3,7 +3,7 @@
 //! Does not know what is wrong with them: whoever asks finds out by compiling.
 
 use crate::compile::{Compilation, Group, compile_groups};
-use crate::diagnostic::{Rule, pages};
+use crate::diagnostic::{Applicability, Rule, pages};
 use crate::source::memory::MemorySources;
 
 /// The path of an example's plan.
@@ -19,6 +19,16 @@ pub fn good(rule: &Rule) -> Compilation {
     example(rule, rule.good)
 }
 
+/// How far the readiest fix of the rule's own example may be trusted; `None` if there is no fix.
+pub fn readiest_fix(rule: &Rule) -> Option<Applicability> {
+    let compiled = bad(rule);
+    let own = compiled.diagnostics.iter().filter(|found| found.rule == rule);
+    let fixes: Vec<Applicability> = own.flat_map(|found| &found.fixes).map(|fix| fix.applicability).collect();
+    [Applicability::Safe, Applicability::Unsafe, Applicability::Display]
+        .into_iter()
+        .find(|wanted| fixes.contains(wanted))
+}
+
 fn example(rule: &Rule, text: &str) -> Compilation {
     let mut sources = MemorySources::default();
     let (project, plan) = if pages::is_project(text) { (text, pages::PLAN) } else { (pages::PROJECT, text) };
@@ -26,6 +36,13 @@ fn example(rule: &Rule, text: &str) -> Compilation {
     sources.insert(PLAN, plan);
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
+    }
+    if pages::is_whole(rule) {
+        sources = sources.whole();
+    }
+    for (_, content) in pages::files(rule).filter(|(path, _)| *path == ".gitignore") {
+        let lines = std::str::from_utf8(content).unwrap_or_default().lines();
+        sources = lines.fold(sources, |sources, line| sources.ignoring(line.trim_matches('/')));
     }
     // What is said about a project's plans as a whole is for examples that show a project.
     let whole = pages::is_project(text);
@@ -49,7 +66,7 @@ mod tests {
         for rule in RULES {
             let broken = bad(rule);
             let shown = human(&broken.diagnostics, &broken.map, Style::PLAIN);
-            if !broken.diagnostics.iter().any(|found| found.rule == rule) {
+            if !broken.diagnostics.iter().chain(&broken.unasked).any(|found| found.rule == rule) {
                 wrong.push(format!("bad plan of {} does not break it:\n{shown}", rule.name));
             } else if broken
                 .diagnostics
@@ -60,7 +77,8 @@ mod tests {
             }
             let kept = good(rule);
             let shown = human(&kept.diagnostics, &kept.map, Style::PLAIN);
-            if kept.has_errors() || kept.diagnostics.iter().any(|found| found.rule == rule) {
+            let again = kept.diagnostics.iter().chain(&kept.unasked).any(|found| found.rule == rule);
+            if kept.has_errors() || again {
                 wrong.push(format!("good plan of {} is not good:\n{shown}", rule.name));
             } else if !kept.plans.iter().all(|(_, checked)| checked.is_some()) {
                 wrong.push(format!("good plan of {} has no errors and cannot be built", rule.name));

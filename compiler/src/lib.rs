@@ -9,6 +9,7 @@
 //! ```
 
 pub mod check;
+pub mod command;
 pub mod compile;
 pub mod diagnostic;
 pub mod example;

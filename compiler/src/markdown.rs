@@ -52,6 +52,12 @@ pub fn section<'t>(text: &'t str, heading: &str) -> Result<&'t str, SectionError
     }
 }
 
+/// The text of the last heading that stands at or above the 1-based `line`.
+pub fn heading_at(text: &str, line: usize) -> Option<String> {
+    let above = headings(text).into_iter().take_while(|heading| heading.line <= line);
+    above.last().map(|heading| heading.text)
+}
+
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -285,6 +291,16 @@ mod tests {
         assert_eq!(nearest("Month indx").as_deref(), Some("Month index on orders"));
         assert_eq!(nearest("other").as_deref(), Some("Other"));
         assert_eq!(nearest("Something else"), None);
+    }
+
+    #[test]
+    fn a_line_stands_under_the_nearest_heading_above_it() {
+        let at = |line| heading_at(TEXT, line);
+        assert_eq!(at(1).as_deref(), Some("Title"));
+        assert_eq!(at(4).as_deref(), Some("One"));
+        assert_eq!(at(10).as_deref(), Some("Two words here"), "what stands in code is no heading");
+        assert_eq!(at(999).as_deref(), Some("End"));
+        assert_eq!(heading_at("text\n# A\n", 1), None);
     }
 
     proptest::proptest! {

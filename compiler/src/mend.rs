@@ -96,6 +96,7 @@ struct Candidate {
     path: Utf8PathBuf,
     edits: Vec<Edit>,
     rule: &'static str,
+    severity: Severity,
     class: Class,
     /// By what it is known again in later rounds, when its place has moved.
     name: Name,
@@ -126,7 +127,8 @@ struct Tally {
     syntax: usize,
     shape: usize,
     /// Errors and warnings of the rest, by path and rule.
-    rest: BTreeMap<(Utf8PathBuf, &'static str), usize>,
+    errors: BTreeMap<(Utf8PathBuf, &'static str), usize>,
+    warnings: BTreeMap<(Utf8PathBuf, &'static str), usize>,
     /// All findings, by rule.
     all: BTreeMap<&'static str, usize>,
 }
@@ -139,10 +141,14 @@ impl Tally {
             match class(found) {
                 Class::Syntax => tally.syntax += 1,
                 Class::Shape => tally.shape += 1,
-                Class::Rest if found.severity == Severity::Note => {}
                 Class::Rest => {
                     let path = compilation.map.file(found.primary.span.file).path.clone();
-                    *tally.rest.entry((path, found.rule.code)).or_default() += 1;
+                    let rest = match found.severity {
+                        Severity::Error => &mut tally.errors,
+                        Severity::Warning => &mut tally.warnings,
+                        Severity::Note => continue,
+                    };
+                    *rest.entry((path, found.rule.code)).or_default() += 1;
                 }
             }
         }
@@ -150,7 +156,7 @@ impl Tally {
     }
 
     /// Did the batch do what it promised, and nothing else? Text and shape may show what they hid; a fix of anything
-    /// else must not lead to a finding that was not there.
+    /// else must not lead to an error that was not there, and to a warning only if it mended an error.
     fn is_better(&self, before: &Tally, batch: &[Candidate]) -> bool {
         let count = batch.len();
         match batch.first().map_or(Class::Rest, |first| first.class) {
@@ -162,16 +168,19 @@ impl Tally {
                     *wanted.entry(candidate.rule).or_default() += 1;
                 }
                 let now = |rule: &str, tally: &Tally| tally.all.get(rule).copied().unwrap_or_default();
+                let mends_errors = batch.iter().any(|candidate| candidate.severity == Severity::Error);
                 self.syntax <= before.syntax
                     && self.shape <= before.shape
-                    && self
-                        .rest
-                        .iter()
-                        .all(|(key, count)| before.rest.get(key).is_some_and(|was| count <= was))
+                    && is_within(&self.errors, &before.errors)
+                    && (mends_errors || is_within(&self.warnings, &before.warnings))
                     && wanted.iter().all(|(rule, count)| now(rule, self) + count <= now(rule, before))
             }
         }
     }
+}
+
+fn is_within<K: Ord>(now: &BTreeMap<K, usize>, before: &BTreeMap<K, usize>) -> bool {
+    now.iter().all(|(key, count)| before.get(key).is_some_and(|was| count <= was))
 }
 
 struct Work<'w> {
@@ -206,6 +215,7 @@ impl Work<'_> {
                 path: path.clone(),
                 edits: fix.edits.clone(),
                 rule: diagnostic.rule.code,
+                severity: diagnostic.severity,
                 class: class(diagnostic),
                 name,
             });
@@ -319,3 +329,6 @@ fn applied<'e>(text: &str, edits: impl Iterator<Item = &'e Edit>) -> String {
     out.push_str(&text[at..]);
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,8 @@ pub struct SourceFile {
     pub path: Utf8PathBuf,
     pub text: String,
     line_starts: Vec<u32>,
+    /// Every character is one byte: a column is a difference then, however long the line is.
+    ascii: bool,
 }
 
 /// A place for people: 1-based line and 1-based column, the column counted in Unicode scalar values.
@@ -84,7 +86,8 @@ impl SourceFile {
                 line_starts.push(at as u32 + 1);
             }
         }
-        SourceFile { path, text, line_starts }
+        let ascii = text.is_ascii();
+        SourceFile { path, text, line_starts, ascii }
     }
 
     /// 0-based number of the line that holds the byte `offset`.
@@ -111,7 +114,8 @@ impl SourceFile {
     pub fn position(&self, offset: u32) -> Position {
         let line = self.line_of(offset);
         let start = self.line_start(line) as usize;
-        let column = self.text[start..(offset as usize).min(self.text.len())].chars().count();
+        let before = &self.text[start..(offset as usize).min(self.text.len())];
+        let column = if self.ascii { before.len() } else { before.chars().count() };
         Position { line: line as u32 + 1, column: column as u32 + 1 }
     }
 }
@@ -371,6 +375,23 @@ pub mod memory {
 
         fn kind(&self, path: &Utf8Path) -> Option<PathKind> {
             if self.texts.contains_key(path) { Some(PathKind::File) } else { self.under.kind(path) }
+        }
+
+        fn today(&self) -> Option<Date> {
+            self.under.today()
+        }
+
+        // Only files that are there get another text, so that the list stays what it is.
+        fn files(&self) -> Option<&[Utf8PathBuf]> {
+            self.under.files()
+        }
+
+        fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+            self.under.ignored(path, kind)
+        }
+
+        fn executable(&self, path: &Utf8Path) -> Option<bool> {
+            self.under.executable(path)
         }
     }
 }

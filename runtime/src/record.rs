@@ -395,10 +395,17 @@ pub struct VerifyDone {
     pub output: Option<Sha256>,
     /// `seq` of the record where it really ran.
     pub cached_from: Option<u64>,
+    /// How often it failed on this tree before it passed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flaked: u32,
     pub containment: String,
     /// The PATH that programs were looked for in. What it leads to is keyed by the programs' digests.
     pub path: String,
     pub duration_ms: u64,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod crash_kinds;
 mod damage;
 mod demo;
 mod fmt;
+mod fuzz;
 mod gates;
 mod growth;
 mod init;
@@ -33,6 +34,7 @@ mod rules_user;
 mod rules_verifier;
 mod rules_word;
 mod spec;
+mod stdlib;
 mod tidy;
 
 #[test]

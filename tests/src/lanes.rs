@@ -18,6 +18,12 @@ pub enum Lane {
     Bubblewrap,
     /// Graphviz. The value of the lane is `dot`.
     Graphviz,
+    /// npm with Node.js. The value of the lane is `npm`.
+    Npm,
+    /// The programs that `std/python` and `std/docs` start. The value of the lane is the directory that has them.
+    Python,
+    /// The Go toolchain. The value of the lane is `go`.
+    Go,
 }
 
 impl Lane {
@@ -26,6 +32,9 @@ impl Lane {
             Lane::Claude => "claude",
             Lane::Bubblewrap => "bubblewrap",
             Lane::Graphviz => "graphviz",
+            Lane::Npm => "npm",
+            Lane::Python => "python",
+            Lane::Go => "go",
         }
     }
 
@@ -44,11 +53,17 @@ impl Lane {
                     reason.trim().into()
                 })
             }
-            Lane::Graphviz => match Command::new("dot").arg("-V").output() {
-                Ok(output) if output.status.success() => Ok(PathBuf::from("dot")),
-                Ok(_) => Err("`dot -V` fails".into()),
-                Err(error) => Err(format!("dot: {error}")),
-            },
+            Lane::Graphviz => answers("dot", "-V"),
+            Lane::Npm => answers("npm", "--version"),
+            Lane::Go => answers("go", "version"),
+            Lane::Python => {
+                let bin = workspace_root().join("target/lanes/python/bin");
+                if bin.join("codespell").is_file() {
+                    Ok(bin)
+                } else {
+                    Err("not installed; ./tests/run installs it".into())
+                }
+            }
             Lane::Bubblewrap => {
                 let tried = Command::new("bwrap")
                     .args([
@@ -71,6 +86,15 @@ impl Lane {
                 }
             }
         }
+    }
+}
+
+/// A program of the system, if it answers.
+fn answers(program: &str, argument: &str) -> Result<PathBuf, String> {
+    match Command::new(program).arg(argument).output() {
+        Ok(output) if output.status.success() => Ok(PathBuf::from(program)),
+        Ok(_) => Err(format!("`{program} {argument}` fails")),
+        Err(error) => Err(format!("{program}: {error}")),
     }
 }
 

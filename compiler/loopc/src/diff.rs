@@ -12,8 +12,32 @@ pub fn unified(path: &str, before: &str, after: &str) -> String {
     TextDiff::from_lines(before, after)
         .unified_diff()
         .context_radius(3)
-        .header(&format!("a/{path}"), &format!("b/{path}"))
+        .header(&name("a/", path), &name("b/", path))
         .to_string()
+}
+
+/// A path in a patch as git writes it: quoted if it has control characters, quotes or backslashes, and closed by a tab
+/// if it has a space.
+fn name(side: &str, path: &str) -> String {
+    let odd = |c: char| c.is_control() || c == '"' || c == '\\';
+    if !path.contains(odd) {
+        let tab = if path.contains(' ') { "\t" } else { "" };
+        return format!("{side}{path}{tab}");
+    }
+    let mut out = format!("\"{side}");
+    for c in path.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| out.push_str(&format!("\\{byte:03o}")))
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A unified diff for a terminal: what goes in red, what comes in green.
@@ -48,6 +72,13 @@ mod tests {
         assert_eq!(diff, "--- a/p.kdl\n+++ b/p.kdl\n@@ -3,7 +3,7 @@\n 3\n 4\n 5\n-6\n+six\n 7\n 8\n 9\n");
         assert_eq!(unified("p", before, before), "");
         assert!(unified("p", "a", "a\n").contains("No newline at end of file"));
+    }
+
+    #[test]
+    fn odd_names_are_written_as_git_reads_them() {
+        assert_eq!(name("a/", "x.kdl"), "a/x.kdl");
+        assert_eq!(name("a/", "x y.kdl"), "a/x y.kdl\t");
+        assert_eq!(name("b/", "x\ny\"\\\u{1}.kdl"), "\"b/x\\ny\\\"\\\\\\001.kdl\"");
     }
 
     #[test]

@@ -184,6 +184,24 @@ impl Repository {
         Ok(plans)
     }
 
+    /// Every directory whose files may matter to a plan, absolute: not ignored, not git's own, of no nested repository.
+    /// Hidden ones are among them. What cannot be listed is left out.
+    pub fn directories(&self) -> Vec<Utf8PathBuf> {
+        let mut walk = ignore::WalkBuilder::new(&self.root);
+        walk.git_global(false).git_exclude(false).ignore(false).parents(true).hidden(false);
+        let top = self.root.clone();
+        walk.filter_entry(move |entry| {
+            let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+            is_directory
+                && (entry.path() == top || !entry.path().join(".git").exists())
+                && entry.file_name() != ".git"
+        });
+        walk.build()
+            .flatten()
+            .filter_map(|entry| Utf8PathBuf::from_path_buf(entry.into_path()).ok())
+            .collect()
+    }
+
     /// `path` (as a person gave it: absolute, or relative to `current`) relative to the root. The file itself
     /// need not exist; its directory must.
     ///
@@ -238,7 +256,7 @@ impl DiskSources {
 
     /// Follows symbolic links by hand, so that a step out of the repository is seen before anything is opened.
     /// Returns the real place, with what stands there.
-    fn resolve(&self, path: &Utf8Path) -> Result<(Utf8PathBuf, std::fs::Metadata), ReadError> {
+    pub(crate) fn resolve(&self, path: &Utf8Path) -> Result<(Utf8PathBuf, std::fs::Metadata), ReadError> {
         let mut waiting: Vec<String> = parts(path);
         let mut place = Utf8PathBuf::new();
         let mut links = 0;

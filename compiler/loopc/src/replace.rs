@@ -44,14 +44,36 @@ const ATTEMPTS: u32 = 100;
 /// # Errors
 /// If the file may not be written, is another one by now, or its directory takes no new file. It is as it was then.
 pub fn replace(path: &Utf8Path, before: &[u8], after: &[u8]) -> Result<(), Refused> {
-    let found = path.symlink_metadata()?;
-    if !found.is_file() {
-        return Err(Refused::Changed);
-    }
-    // A new file in its place would be writable by whoever may write the directory.
-    rustix::fs::access(path.as_std_path(), Access::WRITE_OK).map_err(std::io::Error::from)?;
-    let (beside, mut file) = beside(path)?;
-    let written = (|| {
+    Prepared::new(path, before, after)?.put()
+}
+
+/// A new content that lies beside its file, complete and on disk. Dropped, it is gone and the file is as it was: who
+/// replaces several files prepares all of them before the first one is touched.
+#[derive(Debug)]
+pub struct Prepared<'p> {
+    path: &'p Utf8Path,
+    before: &'p [u8],
+    beside: Utf8PathBuf,
+}
+
+impl<'p> Prepared<'p> {
+    /// See [`replace`].
+    ///
+    /// # Errors
+    /// As [`replace`].
+    pub fn new(path: &'p Utf8Path, before: &'p [u8], after: &[u8]) -> Result<Prepared<'p>, Refused> {
+        let found = path.symlink_metadata()?;
+        if !found.is_file() {
+            return Err(Refused::Changed);
+        }
+        // A new file in its place would be writable by whoever may write the directory. Root may write anything, and what
+        // is read-only was meant to be all the same.
+        if found.permissions().readonly() {
+            return Err(Refused::Denied("it is read-only".to_owned()));
+        }
+        rustix::fs::access(path.as_std_path(), Access::WRITE_OK).map_err(std::io::Error::from)?;
+        let (beside, mut file) = beside(path)?;
+        let prepared = Prepared { path, before, beside };
         file.write_all(after)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
@@ -61,15 +83,29 @@ pub fn replace(path: &Utf8Path, before: &[u8], after: &[u8]) -> Result<(), Refus
         }
         file.set_permissions(PermissionsExt::from_mode(found.mode() & 0o7777))?;
         file.sync_all()?;
-        if std::fs::read(path)? != before {
-            return Err(Refused::Changed);
-        }
-        Ok(std::fs::rename(&beside, path)?)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
+        prepared.is_unchanged()?;
+        Ok(prepared)
     }
-    written
+
+    /// Puts the new content in the place of the old one.
+    ///
+    /// # Errors
+    /// If the file is another one by now, or the system says no.
+    pub fn put(self) -> Result<(), Refused> {
+        self.is_unchanged()?;
+        Ok(std::fs::rename(&self.beside, self.path)?)
+    }
+
+    fn is_unchanged(&self) -> Result<(), Refused> {
+        if std::fs::read(self.path)? == self.before { Ok(()) } else { Err(Refused::Changed) }
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        // After the rename there is nothing left to remove.
+        let _ = std::fs::remove_file(&self.beside);
+    }
 }
 
 /// A new file in the same directory, so that renaming it is one step of the file system.
@@ -122,6 +158,26 @@ mod tests {
         let (keep, path) = place();
         assert_eq!(replace(&path, b"other", b"after"), Err(Refused::Changed));
         assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_was_prepared_and_not_put_leaves_nothing() {
+        let (keep, path) = place();
+        drop(Prepared::new(&path, b"before", b"after").expect("it can be written"));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        let prepared = Prepared::new(&path, b"before", b"after").expect("it can be written");
+        std::fs::write(&path, "between").expect("it can be written");
+        assert_eq!(prepared.put(), Err(Refused::Changed));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"between");
+        assert_eq!(names(&keep), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_is_read_only_stays_also_for_root() {
+        let (keep, path) = place();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).expect("it is ours");
+        assert!(matches!(replace(&path, b"before", b"after"), Err(Refused::Denied(_))));
         assert_eq!(names(&keep), 1, "nothing is left beside it");
     }
 

@@ -27,6 +27,18 @@ pub(super) fn name(id: &str) -> String {
     if bare { id.to_owned() } else { format!("\"{id}\"") }
 }
 
+/// Writes `new` for `old` inside a value, where `old` stands there letter for letter, once, and `new` needs no quoting.
+pub(super) fn reword(span: Span, old: &str, new: &str, map: &SourceMap) -> Option<Edit> {
+    let written = map.file(span.file).text.get(span.start as usize..span.end as usize)?;
+    let at = written.find(old).filter(|at| !old.is_empty() && !written[at + old.len()..].contains(old))?;
+    let plain = !new.contains(['"', '\\', '\n'])
+        && (written.starts_with(['"', '#']) || !new.contains([' ', '*', '{', '/']));
+    plain.then(|| {
+        let start = span.start as usize + at;
+        Edit { span: Span::new(span.file, start, start + old.len()), text: new.to_owned() }
+    })
+}
+
 /// Takes a node out: with its line if it stands there alone, else with the `;` behind it.
 pub(super) fn remove_node(node: Span, map: &SourceMap) -> Edit {
     let text = &map.file(node.file).text;

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
-use super::Context;
+use super::near::Near;
 use super::ownership::scope;
-use crate::diagnostic::Diagnostic;
+use super::{Context, edit};
+use crate::diagnostic::{Applicability, Diagnostic};
 use crate::glob::{Pattern, grouped, overlapping_between};
-use crate::markdown::{SectionError, section};
-use crate::plan::{Reference, UnitIx};
-use crate::source::{PathKind, Span};
+use crate::markdown::{SectionError, heading_at, section};
+use crate::plan::{Reference, UnitIx, headings};
+use crate::source::{PathKind, ReadError, Span};
 
 /// A path that stands somewhere in the plan.
 struct Named<'p> {
@@ -29,6 +30,7 @@ struct Named<'p> {
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let named = named(context);
     let made = Made::of(context, &named);
+    let near = Near::new(context.sources);
     let mut reported: BTreeSet<(Span, &str)> = BTreeSet::new();
     let mut kinds: BTreeMap<&str, Option<PathKind>> = BTreeMap::new();
     // A writer that comes too late, or without an order, is the business of the input rules.
@@ -42,7 +44,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         match kind {
             Some(PathKind::File) => diagnostics.extend(missing_heading(context, named)),
             Some(PathKind::Directory) if named.directory_allowed => {}
-            kind => diagnostics.push(missing_file(named, kind)),
+            kind => diagnostics.push(missing_file(context, &near, named, kind)),
         }
     }
 }
@@ -111,16 +113,64 @@ impl<'p> Made<'p> {
     }
 }
 
-fn missing_file(named: &Named<'_>, kind: Option<PathKind>) -> Diagnostic {
+fn missing_file(
+    context: &Context<'_>,
+    near: &Near<'_>,
+    named: &Named<'_>,
+    kind: Option<PathKind>,
+) -> Diagnostic {
     let path = named.path;
+    if kind == Some(PathKind::Other) && context.sources.read(path) == Err(ReadError::Escapes) {
+        return super::paths::escape(path, named.span);
+    }
     let message = match kind {
         None => format!("`{path}` does not exist, and no other unit makes it"),
         Some(PathKind::Directory) => format!("`{path}` is a directory; `{}` takes a file", named.word),
         Some(_) => format!("`{path}` is not a file"),
     };
-    Diagnostic::new("missing-file", named.span, message)
+    let found = Diagnostic::new("missing-file", named.span, message);
+    if let Some(found) = by_lines(context, named, &found) {
+        return found;
+    }
+    let found = match near.file(path).filter(|_| kind.is_none()) {
+        Some(near) => {
+            let found = found.help(format!("did you mean `{near}`?"));
+            match edit::reword(named.span, path.as_str(), near.as_str(), context.map) {
+                Some(edit) => found.fix(format!("replace with `{near}`"), Applicability::Unsafe, vec![edit]),
+                None => found,
+            }
+        }
+        None => found,
+    };
+    found
         .help("correct the path; it begins at the repository's root, or with `./` at the plan's directory")
         .help("or let a unit that comes earlier create it, and need that unit")
+}
+
+/// `file:12` and `file:12-40`: lines move with every edit above them, so a section is named by its heading.
+fn by_lines(context: &Context<'_>, named: &Named<'_>, found: &Diagnostic) -> Option<Diagnostic> {
+    let (path, line, _) = super::mentions::lines_of(named.path.as_str())?;
+    let path = Utf8Path::new(path);
+    if context.sources.kind(path) != Some(PathKind::File) {
+        return None;
+    }
+    let found = Diagnostic {
+        message: format!("`{}` names lines, and a reference names a section", named.path),
+        ..found.clone()
+    }
+    .at(format!("`{path}` is there; lines of it move with every edit above them"));
+    let text = String::from_utf8(context.sources.read(path).ok()?).ok()?;
+    let Some(heading) = heading_at(&text, line).filter(|heading| section(&text, heading).is_ok()) else {
+        return Some(
+            found.help(format!("name the whole file, `{path}`, or a heading in it, `{path}#Heading`")),
+        );
+    };
+    let found = found.help(format!("line {line} stands under the heading \"{heading}\": name that"));
+    let new = format!("{path}#{heading}");
+    Some(match edit::reword(named.span, named.path.as_str(), &new, context.map) {
+        Some(edit) => found.fix(format!("replace with `{new}`"), Applicability::Unsafe, vec![edit]),
+        None => found,
+    })
 }
 
 fn missing_heading(context: &Context<'_>, named: &Named<'_>) -> Option<Diagnostic> {
@@ -138,14 +188,20 @@ fn missing_heading(context: &Context<'_>, named: &Named<'_>) -> Option<Diagnosti
         Err(SectionError::Missing { nearest }) => {
             let diagnostic = new(format!("`{path}` has no heading \"{heading}\""));
             match nearest {
-                Some(nearest) => diagnostic.help(format!("did you mean \"{nearest}\"?")),
+                Some(nearest) => {
+                    let diagnostic = diagnostic.help(format!("did you mean \"{nearest}\"?"));
+                    match edit::reword(named.span, heading, &nearest, context.map) {
+                        Some(edit) => diagnostic.fix(
+                            format!("replace with `{nearest}`"),
+                            Applicability::Unsafe,
+                            vec![edit],
+                        ),
+                        None => diagnostic,
+                    }
+                }
                 None => diagnostic.help("write the heading as it stands there, or its first words"),
             }
         }
-        Err(SectionError::Ambiguous(lines)) => {
-            let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
-            new(format!("`{path}` has more than one heading \"{heading}\", on lines {}", lines.join(", ")))
-                .help("write more of the heading's text, or rename one of them")
-        }
+        Err(SectionError::Ambiguous(lines)) => headings::ambiguous(path, heading, &text, &lines, named.span),
     })
 }

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Diagnostic, Level, Severity};
 use crate::plan::Lint;
-use crate::source::Span;
+use crate::source::{SourceMap, Span};
 
 /// The `lint` nodes of a plan, each rule's by place.
 pub(super) struct Levels<'p> {
     lints: &'p [Lint],
+    map: &'p SourceMap,
     by_rule: BTreeMap<&'p str, OfRule>,
     /// The nodes that made less of a finding.
     pub(super) used: BTreeSet<Span>,
@@ -52,13 +53,18 @@ impl OfRule {
     }
 }
 
+/// A place in an expansion as the place in the template.
+pub(super) fn written(span: Span, map: &SourceMap) -> Span {
+    Span { file: map.written(span.file), ..span }
+}
+
 impl<'p> Levels<'p> {
-    pub(super) fn new(lints: &'p [Lint]) -> Levels<'p> {
+    pub(super) fn new(lints: &'p [Lint], map: &'p SourceMap) -> Levels<'p> {
         let mut by_rule: BTreeMap<&str, OfRule> = BTreeMap::new();
         // A node that several expansions or plans brought along is one node.
         let mut first: BTreeMap<Span, usize> = BTreeMap::new();
         for (at, lint) in lints.iter().enumerate() {
-            let at = *first.entry(lint.span).or_insert(at);
+            let at = *first.entry(written(lint.span, map)).or_insert(at);
             let of_rule = by_rule.entry(lint.rule.value.as_str()).or_default();
             match &lint.within {
                 None if of_rule.everywhere.contains(&at) => {}
@@ -67,13 +73,16 @@ impl<'p> Levels<'p> {
             }
         }
         by_rule.values_mut().for_each(OfRule::nest);
-        Levels { lints, by_rule, used: BTreeSet::new() }
+        Levels { lints, map, by_rule, used: BTreeSet::new() }
     }
 
     /// The node that counts for a finding: the nearest that holds at one of its places.
     fn nearest(&self, found: &Diagnostic) -> Option<usize> {
         let of_rule = self.by_rule.get(found.rule.name)?;
         let places = std::iter::once(found.primary.span).chain(found.labels.iter().map(|label| label.span));
+        // What a template made lies in the template, and where it is used.
+        let uses = |place: &Span| Some(self.map.expansion(place.file)?.at);
+        let places = places.flat_map(|place| std::iter::successors(Some(place), uses));
         let near = places.flat_map(|place| of_rule.at(place));
         near.chain(of_rule.everywhere.iter().copied()).min_by_key(|at| (self.lints[*at].reach, *at))
     }
@@ -105,7 +114,7 @@ impl<'p> Levels<'p> {
                 continue;
             }
             if self.lints[at].lowers {
-                self.used.insert(self.lints[at].span);
+                self.used.insert(written(self.lints[at].span, self.map));
             }
             match level {
                 Level::Allow => continue,

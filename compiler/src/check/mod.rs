@@ -2,19 +2,28 @@
 //!
 //! Does not know how the plan was written, nor how it runs.
 
+mod backends;
+mod commands;
+mod coverage;
 mod edit;
 mod files;
 mod inputs;
+mod limits;
 mod lint;
+mod mentions;
+mod near;
 pub(crate) mod order;
 mod ownership;
+mod paths;
 mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unused;
+mod valves;
 mod verification;
+mod verifiers;
 mod wording;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -105,12 +114,20 @@ pub(crate) fn judge(
     let (order, mut diagnostics) = order::Order::new(&plan);
     let context = Context { plan: &plan, sources, map, order: &order, earlier };
     ownership::check(&context, &mut diagnostics);
+    valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
     verification::check(&context, &mut diagnostics);
+    verifiers::check(&context, &mut diagnostics);
+    backends::check(&context, &mut diagnostics);
     files::check(&context, &mut diagnostics);
+    limits::check(&context, &mut diagnostics);
+    coverage::check(&context, &mut diagnostics);
+    paths::check(&context, &mut diagnostics);
+    mentions::check(&context, &mut diagnostics);
+    commands::check(&context, &mut diagnostics);
     templates::check(&context, &mut diagnostics);
     wording::check(&context, &mut diagnostics);
-    let mut levels = lint::Levels::new(&plan.lints);
+    let mut levels = lint::Levels::new(&plan.lints, map);
     let unasked = levels.apply(&mut diagnostics);
     tally.add(&plan, earlier, levels.used);
     sort(&mut diagnostics);

@@ -30,6 +30,8 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
 pub(super) struct Use {
     pub(super) unit: UnitIx,
     pub(super) span: Span,
+    /// Must the unit leave a file there? Then it is more than lines added to a shared one.
+    pub(super) creates: bool,
     /// The unit's place in landing order.
     pub(super) position: u32,
 }
@@ -47,12 +49,16 @@ impl<'p> Writers<'p> {
             let unit_ix = UnitIx(at as u32);
             context.order.position(unit_ix).map(|position| (unit_ix, unit, position))
         });
-        let (patterns, mut uses) = grouped(placed.flat_map(|(unit_ix, unit, position)| {
-            scope(unit)
-                .map(move |pattern| (&pattern.value, Use { unit: unit_ix, span: pattern.span, position }))
+        let (patterns, mut uses) = grouped(placed.flat_map(|(unit, said, position)| {
+            let lists = [(&said.writes, false), (&said.creates, true)];
+            lists.into_iter().flat_map(move |(list, creates)| {
+                list.iter().map(move |pattern| {
+                    (&pattern.value, Use { unit, span: pattern.span, creates, position })
+                })
+            })
         }));
         uses.change_each(|uses| {
-            uses.sort_by_key(|user| (user.position, user.span));
+            uses.sort_by_key(|user| (user.position, !user.creates, user.span));
             uses.dedup_by_key(|user| user.unit);
         });
         Writers { patterns, uses }
@@ -145,6 +151,12 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
         overlaps.push(Overlap { first: at, second: at, path });
     }
     overlaps.sort();
+    let shared = Shared::of(context, writers);
+    overlaps.retain(|overlap| {
+        let sides = [overlap.first, overlap.second];
+        let creates = || sides.iter().any(|side| writers.uses[*side].iter().any(|user| user.creates));
+        !shared.covers(writers, overlap) || creates()
+    });
     let mut asked: Vec<(Use, Use, usize)> = Vec::new();
     for (at, overlap) in overlaps.iter().enumerate() {
         let sides = [overlap.first, overlap.second];
@@ -160,6 +172,10 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
         // The unit that stands first in the plan is named first.
         let (first, second) =
             if a.unit < b.unit { ((a, first), (b, second)) } else { ((b, second), (a, first)) };
+        // Units that only write a shared file add lines to it; one that must make it does more.
+        if !first.0.creates && !second.0.creates && shared.covers(writers, &overlaps[at]) {
+            continue;
+        }
         let conflict = Conflict { first, second, path: overlaps[at].path.clone() };
         conflicts.entry((first.0.unit, second.0.unit)).or_insert(conflict);
     }
@@ -170,6 +186,31 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
     }
     diagnostics
         .extend(arguments.values().map(|conflicts| conflict_found(context, &conflicts[0], &conflicts[1..])));
+}
+
+/// The `shared` patterns, and which of the writers' patterns meet one of them.
+struct Shared<'p> {
+    patterns: Vec<&'p Pattern>,
+    meets: Vec<bool>,
+}
+
+impl<'p> Shared<'p> {
+    fn of(context: &Context<'p>, writers: &Writers<'p>) -> Shared<'p> {
+        let patterns: Vec<&Pattern> = context.plan.shared.iter().map(|pattern| &pattern.value).collect();
+        let mut meets = vec![false; writers.patterns.len()];
+        for overlap in overlapping_between(&writers.patterns, &patterns) {
+            meets[overlap.first] = true;
+        }
+        Shared { patterns, meets }
+    }
+
+    /// Is every path at which the two meet a shared one?
+    fn covers(&self, writers: &Writers<'_>, overlap: &Overlap) -> bool {
+        let (first, second) = (overlap.first, overlap.second);
+        self.meets[first]
+            && self.meets[second]
+            && overlap_outside(writers.patterns[first], writers.patterns[second], &self.patterns).is_none()
+    }
 }
 
 /// For each pattern: is each of its users, in landing order, ordered after the one before it?
@@ -260,8 +301,15 @@ fn conflict_found(context: &Context<'_>, conflict: &Conflict<'_>, others: &[Conf
             "let a small first unit make what both touch (dependencies, module lines, empty files), and let `{one}` and `{two}` need it"
         ))
         .help(format!("put them in order: `after {}` in `{two}`", edit::name(one)));
-    if patterns[0] == patterns[1] && patterns[0].literal().is_some() {
-        diagnostic = diagnostic.help("`shared`, for files to which units only add lines, is not there yet");
+    let both_add = !conflict.first.0.creates && !conflict.second.0.creates;
+    if let Some(path) = patterns[0].literal().filter(|_| patterns[0] == patterns[1]) {
+        let merges = both_add && super::valves::lines_are_independent(path);
+        if merges {
+            diagnostic = diagnostic.help(format!(
+                "if each of them only adds whole lines to it: `shared {}` in the feature",
+                crate::plan::values::quote(path)
+            ));
+        }
     }
     let line = format!("after {}", edit::name(one));
     match edit::add_line(second, &line, context.map) {

@@ -23,7 +23,7 @@ impl Places {
 }
 
 /// A plan with an agent `coder`, a verifier `test` that every unit has, and what the lines say:
-/// `gate ID needs=A,B`, `unit ID writes=.. creates=.. needs=.. after=.. inputs=.. ref=.. rules=..`, `protect P`.
+/// `gate ID needs=A,B`, `shared P`, `discard P`, `derived P`, `unit ID writes=.. creates=.. needs=.. after=.. inputs=.. ref=.. rules=..`, `protect P`.
 pub(crate) fn plan(text: &str) -> Plan {
     let mut places = Places(0);
     let mut plan = empty(&mut places);
@@ -50,6 +50,13 @@ pub(crate) fn plan(text: &str) -> Plan {
         }
         match kind {
             "protect" => plan.protect.push(Spanned::new(pattern(&id.value), id.span)),
+            "shared" => plan.shared.push(Spanned::new(pattern(&id.value), id.span)),
+            "discard" => plan.discard.push(Spanned::new(pattern(&id.value), id.span)),
+            "derived" => plan.derived.push(Derived {
+                span: id.span,
+                command: Command::Run(vec!["make".to_owned()]),
+                paths: vec![Spanned::new(pattern(&id.value), id.span)],
+            }),
             "gate" => {
                 let mut gate = gate(id);
                 for value in settings.iter().flat_map(|(_, values)| values) {
@@ -133,11 +140,20 @@ fn empty(places: &mut Places) -> Plan {
             params: Vec::new(),
             tier: Tier::Narrow,
             check: Check { command: Command::Run(vec!["true".to_owned()]), exit: vec![0], stdout: None },
+            // Without a place there is no command to judge.
+            command_span: None,
             inputs: Vec::new(),
             env: Vec::new(),
             tools: Vec::new(),
             timeout: Timeout::default(),
+            cwd: None,
+            needs: Vec::new(),
+            writes: Vec::new(),
+            isolation: None,
+            retries: 0,
+            known_failures: Vec::new(),
         }],
+        reviewers: Vec::new(),
         agents: vec![Agent {
             id: places.of("coder".to_owned()),
             via: Via::Claude,
@@ -149,6 +165,10 @@ fn empty(places: &mut Places) -> Plan {
         }],
         protect: Vec::new(),
         plan_files: vec!["plans/f.loop.kdl".into()],
+        shared: Vec::new(),
+        derived: Vec::new(),
+        discard: Vec::new(),
+        sandbox: Sandboxes::default(),
         worktree: Worktree::default(),
         lints: Vec::new(),
         old_names: Vec::new(),
@@ -167,6 +187,7 @@ fn gate(id: Spanned<String>) -> Gate {
         needs: Vec::new(),
         needs_stated: false,
         verify: Vec::new(),
+        review: Vec::new(),
         accept: Vec::new(),
         budget: Budget::default(),
         approve: Approve::Human,
@@ -197,6 +218,7 @@ fn unit(id: Spanned<String>, gate: GateIx) -> Unit {
         covers: Vec::new(),
         accept: Vec::new(),
         verify: Vec::new(),
+        review: Vec::new(),
         skip: Vec::new(),
         constraints: Vec::new(),
         steps: Vec::new(),
@@ -207,7 +229,7 @@ fn unit(id: Spanned<String>, gate: GateIx) -> Unit {
         agent: Some(Spanned::new(AgentIx(0), Span { file: FileId(0), start: 0, end: 0 })),
         model: None,
         effort: None,
-        retry: Retry { attempts: 3 },
+        retry: Retry { attempts: 3, backoff_ms: None, from_patch: false, on: Vec::new(), span: None },
         timeout: Timeout::default(),
         budget: Budget::default(),
         labels: Vec::new(),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit;
-use super::lint::Levels;
+use super::lint::{Levels, written};
 use crate::diagnostic::{Applicability, Diagnostic, Severity};
 use crate::plan::{Declared, DeclaredKind, Lint, Plan};
 use crate::source::{FileId, SourceMap, Span};
@@ -70,7 +70,7 @@ impl Tally {
             let list = if Some(node.file) == self.project { &mut stock } else { &mut found };
             list.extend(import(*node, names, map));
         }
-        let mut levels = Levels::new(&self.lints);
+        let mut levels = Levels::new(&self.lints, map);
         let mut unasked = levels.apply(&mut found);
         let (mut asked, quiet): (Vec<_>, Vec<_>) = stock.into_iter().partition(|found| levels.sets(found));
         unasked.extend(levels.apply(&mut asked));
@@ -79,9 +79,9 @@ impl Tally {
         let used: BTreeSet<Span> = self.used_lints.union(&levels.used).copied().collect();
         let mut seen = BTreeSet::new();
         let idle = |lint: &&Lint| {
-            judged(lint.span.file)
+            judged(map.written(lint.span.file))
                 && lint.level != crate::diagnostic::Level::Deny
-                && !used.contains(&lint.span)
+                && !used.contains(&written(lint.span, map))
                 && lint.rule.value != "unused-allow"
         };
         // One that raises is about what may come.
@@ -91,10 +91,10 @@ impl Tally {
             .iter()
             .filter(idle)
             .filter(lowering)
-            .filter(|lint| seen.insert(lint.span))
+            .filter(|lint| seen.insert(written(lint.span, map)))
             .map(|lint| unused_lint(lint, map))
             .collect();
-        unasked.extend(Levels::new(&self.lints).apply(&mut idle));
+        unasked.extend(Levels::new(&self.lints, map).apply(&mut idle));
         found.extend(idle);
         (found, unasked)
     }
@@ -103,7 +103,9 @@ impl Tally {
 fn definition(declared: &Declared, shared: bool) -> Diagnostic {
     let (rule, what) = match declared.what {
         DeclaredKind::Verifier => ("unused-verifier", "verifier"),
+        DeclaredKind::Reviewer => ("unused-verifier", "reviewer"),
         DeclaredKind::Agent => ("unused-agent", "agent"),
+        DeclaredKind::Template => ("unused-template", "template"),
     };
     let name = &declared.name.value;
     let message = match shared {
@@ -115,6 +117,8 @@ fn definition(declared: &Declared, shared: bool) -> Diagnostic {
         DeclaredKind::Verifier => {
             found.help(format!("let it check something: `verify {name}`, or `by={name}` at a criterion"))
         }
+        DeclaredKind::Reviewer => found.help(format!("ask for it: `review {name}`")),
+        DeclaredKind::Template => found.help(format!("expand it: `use {name} as=ID`")),
         DeclaredKind::Agent => found.help(format!("give it work: `agent={name}` at a unit or in `defaults`")),
     }
     .help("or remove it")
@@ -151,10 +155,10 @@ fn unused_lint(lint: &Lint, map: &SourceMap) -> Diagnostic {
         (None, _) => format!("`lint {rule}` lowers nothing: no plan breaks this rule"),
         (Some(_), _) => format!("`lint {rule}` lowers nothing: the rule is not broken here"),
     };
-    Diagnostic::new("unused-allow", lint.rule.span, message)
+    Diagnostic::new("unused-allow", written(lint.rule.span, map), message)
         .at("not needed")
         .help("remove it, so that the rule speaks up when it is broken one day")
-        .fix("remove it", Applicability::Safe, vec![edit::remove_node(lint.span, map)])
+        .fix("remove it", Applicability::Safe, vec![edit::remove_node(written(lint.span, map), map)])
 }
 
 #[cfg(test)]
@@ -182,6 +186,50 @@ mod tests {
             [] as [&str; 0],
             "for units to come"
         );
+    }
+
+    #[test]
+    fn templates_are_used_by_plans_and_by_templates() {
+        let template = |id: &str, more: &str| {
+            format!("template {id} {{ unit x {{ goal \"g\"; creates \"{id}\"; verify test; }}\n{more} }}\n")
+        };
+        let plan = |using: &str| {
+            format!(
+                "{}{}{}",
+                template("one", ""),
+                template("two", "use one as=i"),
+                PLAN.replace("unit u", &format!("{using}\n    unit u"))
+            )
+        };
+        let told = |text: &str| told(&[("loop.kdl", &project("")), ("p.loop.kdl", text)]);
+        assert_eq!(told(&plan("use two as=t")), [] as [&str; 0]);
+        assert_eq!(
+            told(&plan("")),
+            ["p.loop.kdl:3:10: warning[L0618/unused-template]: nothing uses the template `two`"]
+        );
+    }
+
+    /// A `lint` of the template holds in each expansion, one around the `use` for what it makes; one of them that is
+    /// needed in one expansion is needed.
+    #[test]
+    fn lints_and_templates() {
+        let template = |lint: &str| {
+            format!(
+                "template t {{\n    param checks type=list default=\"\"\n    unit x {{ goal \"g\"; creates \"${{checks}}\"; {lint}\n }}\n}}\n"
+            )
+        };
+        let told = |lint: &str, gate: &str, uses: &str| {
+            let text = format!("{}feature f {{\n    gate g {{ {gate}\n{uses}\n }}\n}}\n", template(lint));
+            told(&[("loop.kdl", &project("")), ("p.loop.kdl", &text)])
+        };
+        let two = "use t as=a { checks a.txt; }; use t as=b { checks b.txt; }";
+        let allow = "lint no-verification level=allow reason=\"r\"";
+        assert_eq!(told("", "", two).len(), 1, "the same in both, told once");
+        assert_eq!(told(allow, "", two), [] as [&str; 0]);
+        assert_eq!(told("", allow, two), [] as [&str; 0]);
+        let idle = told(&format!("verify test; {allow}"), "", two);
+        assert_eq!(idle.len(), 1, "{idle:#?}");
+        assert!(idle[0].contains("unused-allow"), "{idle:#?}");
     }
 
     #[test]

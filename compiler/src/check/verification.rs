@@ -1,4 +1,4 @@
-//! Verification: something must check each criterion and each unit, and someone must do the work within its budget.
+//! Verification: something must check each criterion and each unit, and someone must do the work.
 //!
 //! Does not know how a verifier runs.
 
@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use crate::diagnostic::{Applicability, Diagnostic, Edit};
-use crate::plan::{Agent, Approve, Budget, By, Criterion, Role, Tier, Unit, VerifierIx, Via};
+use crate::plan::stdlib::is_path as is_stdlib;
+use crate::plan::{Blocks, By, Criterion, Isolation, ReviewPolicy, Role, Tier, Unit, VerifierIx};
 use crate::source::Span;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -16,7 +17,6 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     whole_tree_keys(context, diagnostics);
     agentless_units(context, diagnostics);
-    impossible_budgets(context, diagnostics);
 }
 
 fn unverified_criteria(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -53,13 +53,13 @@ fn unverified_unit(context: &Context<'_>, unit: &Unit, diagnostics: &mut Vec<Dia
         let by_person = criterion.by.iter().any(|by| matches!(by, By::Manual(_)));
         by_person || !criterion.predicates.is_empty()
     };
-    if unit.accept.iter().any(judged) {
+    if unit.accept.iter().any(judged) || can_reject(context, unit) {
         return;
     }
     let id = &unit.id.value;
     if unit.verify.is_empty() {
         let named = || unit.accept.iter().any(|criterion| criterion.check_stated);
-        if named() || context.found_earlier(&["unknown-verifier"], unit.span) {
+        if named() || context.found_earlier(&["unknown-verifier", "unknown-reviewer"], unit.span) {
             return;
         }
         let message = format!("nothing checks what `{id}` does");
@@ -85,6 +85,13 @@ fn unverified_unit(context: &Context<'_>, unit: &Unit, diagnostics: &mut Vec<Dia
     }
 }
 
+/// Is there a review that may reject what the unit does?
+fn can_reject(context: &Context<'_>, unit: &Unit) -> bool {
+    let reviews = unit.review.iter().filter(|review| review.policy != ReviewPolicy::Advisory);
+    let mut reviewers = reviews.flat_map(|review| &review.reviewers);
+    reviewers.any(|one| context.plan.reviewers[one.value.0 as usize].blocks != Blocks::Never)
+}
+
 fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let plan = context.plan;
     let of_units = plan.units.iter().flat_map(|unit| &unit.verify);
@@ -94,13 +101,18 @@ fn whole_tree_keys(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         .collect();
     for verifier in used.into_iter().map(|verifier| &plan.verifiers[verifier.0 as usize]) {
         let Some(inputs) = verifier.inputs.first() else { continue };
+        let held = verifier.isolation.as_ref().map(|isolation| isolation.value);
+        // Nobody who imports a verifier can edit it.
+        let imported = is_stdlib(&context.map.file(inputs.span.file).path);
+        if imported || matches!(held, Some(Isolation::Enforce | Isolation::Observe)) {
+            continue;
+        }
         let id = &verifier.id.value;
         let message =
             format!("a change anywhere in the tree runs `{id}` again, not one in its `inputs` alone");
         diagnostics.push(
-            Diagnostic::new("whole-tree-key", inputs.span, message).help(
-                "nothing to do: until what a verifier reads can be enforced, the whole tree is its key",
-            ),
+            Diagnostic::new("whole-tree-key", inputs.span, message)
+                .help("let the verifier see its inputs alone, and they are its key: `isolation=enforce`"),
         );
     }
 }
@@ -127,44 +139,4 @@ fn agentless_units(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
             .help("and beside it `defaults agent=implementer`"),
     };
     diagnostics.push(diagnostic);
-}
-
-/// A money budget can be kept only if the agent tells what it spent.
-fn impossible_budgets(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let plan = context.plan;
-    let mut reported: BTreeSet<Span> = BTreeSet::new();
-    let mut report = |budget: &Budget, unit: &Unit, agent: &Agent| {
-        let (Some(_), Some(span)) = (budget.micro_usd.or(budget.retry_micro_usd), budget.span) else {
-            return;
-        };
-        if reported.insert(span) {
-            let message = format!(
-                "the budget in money holds for `{}`, whose agent `{}` reports no cost",
-                unit.id.value, agent.id.value
-            );
-            diagnostics.push(
-                Diagnostic::new("budget-impossible", span, message)
-                    .label(agent.id.span, "an agent with `via=command` is a command like any other")
-                    .help("limit its time instead: `budget time=\"1h\"`, or `timeout`")
-                    .help("or give the unit an agent that reports its cost"),
-            );
-        }
-    };
-    for unit in &plan.units {
-        let Some(agent) = &unit.agent else { continue };
-        let agent = &plan.agents[agent.value.0 as usize];
-        if agent.via != Via::Command || unit.role != Role::Work {
-            continue;
-        }
-        let project = plan.project.iter().map(|project| &project.budget);
-        let feature = plan.feature.iter().map(|feature| &feature.budget);
-        let gate = &plan.gates[unit.gate.0 as usize].budget;
-        for budget in [&unit.budget, gate].into_iter().chain(feature).chain(project) {
-            report(budget, unit, agent);
-        }
-        if let Approve::Auto(bounds) = plan.gates[unit.gate.0 as usize].approve {
-            let bound = Budget { micro_usd: bounds.micro_usd, span: bounds.span, ..Budget::default() };
-            report(&bound, unit, agent);
-        }
-    }
 }

@@ -45,6 +45,12 @@ pub fn build(checked: &CheckedPlan) -> Graph {
         verifiers: verifiers(plan, &nodes),
         agents: agents(plan, &nodes),
         protect: protect(plan),
+        reviewers: reviewers(plan, &nodes),
+        shared: patterns(&plan.shared),
+        derived: derived(plan),
+        discard: patterns(&plan.discard),
+        agent_sandbox: sandbox(plan.sandbox.agent.as_ref(), plan::Network::Allow),
+        verifier_sandbox: sandbox(plan.sandbox.verifier.as_ref(), plan::Network::Deny),
         worktree: WorktreeDef {
             prepare: plan.worktree.prepare.clone(),
             share: set(plan.worktree.share.iter().map(|path| path.to_string())),
@@ -110,7 +116,7 @@ fn unit_node(plan: &Plan, ix: UnitIx, index: u32) -> Node {
         prompt: unit.prompt.iter().map(|part| part.text.clone()).collect(),
         criteria: unit.accept.iter().map(criterion).collect(),
         constraints: unit.constraints.clone(),
-        steps: unit.steps.clone(),
+        steps: unit.steps.iter().map(|step| step.value.clone()).collect(),
         refs: set(unit
             .refs
             .iter()
@@ -137,6 +143,10 @@ fn unit_node(plan: &Plan, ix: UnitIx, index: u32) -> Node {
         stops: unit.stops.iter().map(stop).collect(),
         manuals: manuals(plan, &unit.accept),
         attempts: if work { unit.retry.attempts } else { 0 },
+        backoff_ms: unit.retry.backoff_ms,
+        from_patch: unit.retry.from_patch,
+        retry_on: unit.retry.on.clone(),
+        review: reviews(plan, &unit.review),
         timeout: timeout(&unit.timeout),
         budget: limits(&unit.budget),
         labels: set(unit.labels.iter().cloned()),
@@ -178,7 +188,7 @@ fn gate_node(plan: &Plan, ix: GateIx, members: &[&plan::Unit], index: u32) -> No
     let named: BTreeSet<VerifierIx> = gate.verify.iter().map(|verification| verification.verifier).collect();
     let by = gate.accept.iter().flat_map(|criterion| &criterion.by).filter_map(|by| match by {
         plan::By::Verifier(verifier) => Some(*verifier),
-        plan::By::Manual(_) => None,
+        plan::By::Reviewer(_) | plan::By::Manual(_) => None,
     });
     for verifier in by.filter(|verifier| !named.contains(verifier)) {
         checks.insert(plain(plan, verifier, &[]));
@@ -205,6 +215,7 @@ fn gate_node(plan: &Plan, ix: GateIx, members: &[&plan::Unit], index: u32) -> No
                 .collect(),
             manuals: manuals(plan, &gate.accept),
             budget: limits(&gate.budget),
+            review: reviews(plan, &gate.review),
             labels: set(gate.labels.iter().cloned()),
             human_approval: gate.approve == plan::Approve::Human,
             oracles: oracles(plan, &gate.accept, &gate.verify),
@@ -242,7 +253,7 @@ fn oracles(plan: &Plan, criteria: &[plan::Criterion], uses: &[plan::Verification
                 None => plain(plan, *verifier, &[]),
             })
         }
-        plan::By::Manual(_) => None,
+        plan::By::Reviewer(_) | plan::By::Manual(_) => None,
     };
     let prepared = criteria.iter().filter(|criterion| criterion.red_before.is_some());
     prepared
@@ -284,7 +295,7 @@ fn verify(plan: &Plan, verification: &plan::Verification) -> Verify {
 fn manuals(plan: &Plan, criteria: &[plan::Criterion]) -> Vec<String> {
     set(criteria.iter().flat_map(|criterion| &criterion.by).filter_map(|by| match by {
         plan::By::Manual(unit) => Some(plan.units[unit.0 as usize].id.value.clone()),
-        plan::By::Verifier(_) => None,
+        plan::By::Verifier(_) | plan::By::Reviewer(_) => None,
     }))
 }
 
@@ -325,6 +336,23 @@ fn verifiers(plan: &Plan, nodes: &[Node]) -> Vec<VerifierDef> {
             env: set(verifier.env.iter().cloned()),
             tools: set(verifier.tools.iter().cloned()),
             timeout: timeout(&verifier.timeout),
+            cwd: verifier.cwd.as_ref().map(|cwd| cwd.value.to_string()),
+            needs: set(verifier
+                .needs
+                .iter()
+                .map(|need| plan.verifiers[need.value.0 as usize].id.value.clone())),
+            writes: patterns(&verifier.writes),
+            isolation: match verifier.isolation.as_ref().map(|isolation| isolation.value) {
+                None | Some(plan::Isolation::Off) => Isolation::Off,
+                Some(plan::Isolation::Enforce) => Isolation::Enforce,
+                Some(plan::Isolation::Observe) => Isolation::Observe,
+            },
+            retries: verifier.retries,
+            known_failures: set(verifier.known_failures.iter().map(|known| KnownFailure {
+                id: known.id.value.clone(),
+                reason: known.reason.clone(),
+                expires: known.expires.as_ref().map(|day| day.value.to_string()),
+            })),
         })
         .collect();
     definitions.sort_by(|a, b| a.id.cmp(&b.id));
@@ -332,7 +360,10 @@ fn verifiers(plan: &Plan, nodes: &[Node]) -> Vec<VerifierDef> {
 }
 
 fn agents(plan: &Plan, nodes: &[Node]) -> Vec<AgentDef> {
-    let used: BTreeSet<&str> = nodes.iter().filter_map(|node| node.policy.agent.as_deref()).collect();
+    let of_reviewers = reviewers_of(plan, nodes).filter_map(|reviewer| reviewer.agent.as_ref());
+    let of_reviewers = of_reviewers.map(|agent| plan.agents[agent.value.0 as usize].id.value.as_str());
+    let used: BTreeSet<&str> =
+        nodes.iter().filter_map(|node| node.policy.agent.as_deref()).chain(of_reviewers).collect();
     let mut definitions: Vec<AgentDef> = plan
         .agents
         .iter()
@@ -342,6 +373,9 @@ fn agents(plan: &Plan, nodes: &[Node]) -> Vec<AgentDef> {
             via: match agent.via {
                 plan::Via::Command => Via::Command,
                 plan::Via::Claude => Via::Claude,
+                plan::Via::Codex => Via::Codex,
+                plan::Via::Opencode => Via::Opencode,
+                plan::Via::Gemini => Via::Gemini,
             },
             run: agent.run.clone(),
             args: agent.args.clone(),
@@ -350,6 +384,74 @@ fn agents(plan: &Plan, nodes: &[Node]) -> Vec<AgentDef> {
         .collect();
     definitions.sort_by(|a, b| a.id.cmp(&b.id));
     definitions
+}
+
+/// Those that a node uses, each once.
+fn reviewers_of<'p>(plan: &'p Plan, nodes: &[Node]) -> impl Iterator<Item = &'p plan::Reviewer> {
+    let used: BTreeSet<String> = nodes
+        .iter()
+        .flat_map(|node| &node.policy.review)
+        .flat_map(|review| review.reviewers.clone())
+        .collect();
+    plan.reviewers.iter().filter(move |reviewer| used.contains(&reviewer.id.value))
+}
+
+fn reviewers(plan: &Plan, nodes: &[Node]) -> Vec<ReviewerDef> {
+    let mut definitions: Vec<ReviewerDef> = reviewers_of(plan, nodes)
+        .map(|reviewer| ReviewerDef {
+            id: reviewer.id.value.clone(),
+            agent: reviewer.agent.as_ref().map(|agent| plan.agents[agent.value.0 as usize].id.value.clone()),
+            blocks: match reviewer.blocks {
+                plan::Blocks::Never => Blocks::None,
+                plan::Blocks::Minor => Blocks::Minor,
+                plan::Blocks::Major => Blocks::Major,
+                plan::Blocks::Critical => Blocks::Critical,
+            },
+            prompt: reviewer.prompt.iter().map(|part| part.text.clone()).collect(),
+        })
+        .collect();
+    definitions.sort_by(|a, b| a.id.cmp(&b.id));
+    definitions
+}
+
+fn reviews(plan: &Plan, reviews: &[plan::Review]) -> Vec<Review> {
+    set(reviews.iter().map(|review| Review {
+        reviewers: set(review
+            .reviewers
+            .iter()
+            .map(|one| plan.reviewers[one.value.0 as usize].id.value.clone())),
+        rounds: review.rounds,
+        policy: match review.policy {
+            plan::ReviewPolicy::All => ReviewPolicy::All,
+            plan::ReviewPolicy::Any => ReviewPolicy::Any,
+            plan::ReviewPolicy::Advisory => ReviewPolicy::Advisory,
+        },
+    }))
+}
+
+fn derived(plan: &Plan) -> Vec<DerivedDef> {
+    let definitions = plan.derived.iter().filter(|derived| !derived.paths.is_empty());
+    set(definitions
+        .map(|derived| DerivedDef { paths: patterns(&derived.paths), command: command(&derived.command) }))
+}
+
+fn sandbox(sandbox: Option<&plan::Sandbox>, usual: plan::Network) -> SandboxDef {
+    let Some(sandbox) = sandbox else { return SandboxDef::default() };
+    SandboxDef {
+        mode: match sandbox.mode {
+            None | Some(plan::SandboxMode::BestEffort) => SandboxMode::BestEffort,
+            Some(plan::SandboxMode::Required) => SandboxMode::Required,
+            Some(plan::SandboxMode::Off) => SandboxMode::Off,
+        },
+        network: sandbox.network.filter(|network| *network != usual).map(|network| match network {
+            plan::Network::Deny => Network::Deny,
+            plan::Network::Hosts => Network::Hosts,
+            plan::Network::Allow => Network::Allow,
+        }),
+        hosts: sandbox.hosts.clone(),
+        read: sandbox.read.clone(),
+        write: sandbox.write.clone(),
+    }
 }
 
 fn protect(plan: &Plan) -> Vec<String> {

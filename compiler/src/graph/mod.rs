@@ -13,6 +13,7 @@ pub mod picture;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod walk;
 
 pub use build::build;
 pub use encode::{DecodeError, decode, encode};

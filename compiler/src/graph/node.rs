@@ -27,6 +27,22 @@ pub struct Graph {
     /// Patterns that no unit may write, plan files included, sorted.
     pub protect: Vec<String>,
     pub worktree: WorktreeDef,
+    /// Reviewers that a node uses, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<ReviewerDef>,
+    /// Patterns of files to which unordered units may each add whole lines, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
+    /// Files that a command makes anew after patches are applied, by their first pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<DerivedDef>,
+    /// Patterns of what is removed from every result, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discard: Vec<String>,
+    #[serde(default, skip_serializing_if = "SandboxDef::is_default")]
+    pub agent_sandbox: SandboxDef,
+    #[serde(default, skip_serializing_if = "SandboxDef::is_default")]
+    pub verifier_sandbox: SandboxDef,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +243,18 @@ pub struct Policy {
     /// For gates: what it is part of elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub milestone: Option<String>,
+    /// Sorted. No reviewer stands in two of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub review: Vec<Review>,
+    /// How long to wait between two attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<u64>,
+    /// An attempt after the first begins with the patch of the last one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub from_patch: bool,
+    /// Classes of failure that are tried again, sorted; none: as `spec/protocol.md` has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_on: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -294,6 +322,33 @@ pub struct Verify {
     pub check: Check,
     #[serde(default, skip_serializing_if = "is_false")]
     pub expect_fail: bool,
+}
+
+/// Reviewers that judge a result together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// Ids in `reviewers`, sorted.
+    pub reviewers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    #[serde(default, skip_serializing_if = "ReviewPolicy::is_default")]
+    pub policy: ReviewPolicy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReviewPolicy {
+    #[default]
+    All,
+    Any,
+    Advisory,
+}
+
+impl ReviewPolicy {
+    fn is_default(&self) -> bool {
+        *self == ReviewPolicy::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -384,6 +439,140 @@ pub struct VerifierDef {
     pub tools: Vec<Vec<String>>,
     #[serde(default, skip_serializing_if = "Timeout::is_empty")]
     pub timeout: Timeout,
+    /// The directory to run in; absent: the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Verifiers that must have passed before, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Patterns of what it writes, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
+    /// How often it runs again before a failure is believed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// By id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_failures: Vec<KnownFailure>,
+}
+
+/// How a verifier's inputs are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// It sees the whole tree.
+    #[default]
+    Off,
+    /// It sees its inputs and nothing else.
+    Enforce,
+    /// What it read is recorded.
+    Observe,
+}
+
+impl Isolation {
+    fn is_default(&self) -> bool {
+        *self == Isolation::default()
+    }
+}
+
+/// A failure that is let pass.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownFailure {
+    pub id: String,
+    pub reason: String,
+    /// The last day on which it is: `2027-01-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewerDef {
+    pub id: String,
+    /// Absent: the agent of the node that is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Blocks::is_default")]
+    pub blocks: Blocks,
+    /// Texts in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt: Vec<String>,
+}
+
+/// The least weight of a finding that rejects a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blocks {
+    None,
+    Minor,
+    #[default]
+    Major,
+    Critical,
+}
+
+impl Blocks {
+    fn is_default(&self) -> bool {
+        *self == Blocks::default()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DerivedDef {
+    /// Sorted, never empty.
+    pub paths: Vec<String>,
+    pub command: Command,
+}
+
+/// What agents or verifiers may reach. What is absent has the default of the side it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxDef {
+    #[serde(default, skip_serializing_if = "SandboxMode::is_default")]
+    pub mode: SandboxMode,
+    /// Absent: agents reach every host, verifiers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Sorted: absolute, or below the home directory (`~/`), as the plan has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub write: Vec<String>,
+}
+
+impl SandboxDef {
+    pub fn is_default(&self) -> bool {
+        *self == SandboxDef::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxMode {
+    #[default]
+    BestEffort,
+    Required,
+    Off,
+}
+
+impl SandboxMode {
+    fn is_default(&self) -> bool {
+        *self == SandboxMode::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    Deny,
+    Hosts,
+    Allow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -391,6 +580,22 @@ pub struct VerifierDef {
 pub enum Via {
     Command,
     Claude,
+    Codex,
+    Opencode,
+    Gemini,
+}
+
+impl Via {
+    /// As it is written in plan and graph.
+    pub fn word(self) -> &'static str {
+        match self {
+            Via::Command => "command",
+            Via::Claude => "claude",
+            Via::Codex => "codex",
+            Via::Opencode => "opencode",
+            Via::Gemini => "gemini",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -158,8 +158,14 @@ fn edits() -> Vec<NamedEdit> {
     vec![
         ("goal", true, |plan| unit(plan).goal.as_mut().expect("a goal").value.push('!')),
         ("constraint", true, |plan| unit(plan).constraints.push("c".to_owned())),
-        ("step", true, |plan| unit(plan).steps.push("s".to_owned())),
-        ("prompt", true, |plan| unit(plan).prompt.push(plan::PromptPart { text: String::new(), file: None })),
+        ("step", true, |plan| {
+            let span = unit(plan).id.span;
+            unit(plan).steps.push(crate::source::Spanned::new("s".to_owned(), span))
+        }),
+        ("prompt", true, |plan| {
+            let span = unit(plan).id.span;
+            unit(plan).prompt.push(plan::PromptPart { text: String::new(), span, file: None })
+        }),
         ("inputs", true, |plan| _ = unit(plan).inputs.pop()),
         ("ref", true, |plan| {
             let reference = plan.units[1].refs[0].clone();
@@ -321,6 +327,7 @@ fn a_verify_key_tells_unset_from_empty() {
             tools,
             prepare,
             network,
+            cwd: None,
         })
     };
     assert_ne!(key(None, false).key, key(Some(""), false).key);
@@ -412,6 +419,7 @@ fn vector_digest(kind: &str, input: &Value) -> String {
                 tools: list("tools").iter().map(tool).collect(),
                 prepare: text(input, "prepare"),
                 network: input["network"] == true,
+                cwd: input["cwd"].as_str(),
             })
             .key
         }

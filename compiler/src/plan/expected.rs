@@ -93,6 +93,7 @@ pub(crate) fn describe(ty: Type) -> String {
         Type::Count(least, most) => format!("a whole number from {least} to {most}"),
         Type::Money => "an amount of US dollars, with at most six decimals".to_owned(),
         Type::Duration => "a time like \"1h30m\"".to_owned(),
+        Type::Date => "a day like \"2027-01-31\"".to_owned(),
         Type::Argv => "a word of a command".to_owned(),
         Type::Value => "a text or a number".to_owned(),
     }

@@ -374,10 +374,6 @@ impl Loader<'_> {
             let clash = table.space_of(node.name()).and_then(|names| names.declare(name, place, span));
             self.diagnostics.extend(clash);
         }
-        for (name, span) in not_read_yet(file) {
-            // None of them can be used yet, and that was said; whoever names one is not told that it is unknown.
-            let _ = table.verifiers.declare(&name, None, span);
-        }
         for import in std::mem::take(&mut self.imports[at]) {
             let from = import.target.and_then(|target| Some((target, tables[target].as_ref()?)));
             for name in &import.names {
@@ -435,24 +431,6 @@ impl Loader<'_> {
         }
         self.diagnostics.extend(clash.map(|first| duplicate("name", &name.local, first, name.local_span)));
     }
-}
-
-/// Ids of `reviewer` nodes, which this version does not read.
-fn not_read_yet(file: &File) -> Vec<(String, Span)> {
-    let document = &file.document;
-    let mut found = Vec::new();
-    for root in document.roots() {
-        let inside = document.children(root).filter(|_| &*document.node(root).name == "project");
-        for id in std::iter::once(root).chain(inside) {
-            if &*document.node(id).name == "reviewer"
-                && let Some(entry) = document.arguments(id).next()
-                && let Some(name) = read::name(entry)
-            {
-                found.push((name.to_owned(), entry.value_span));
-            }
-        }
-    }
-    found
 }
 
 /// Why a text could not be had.

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 
 use super::substitute;
 use crate::glob::Pattern;
-use crate::source::{FileId, Span, Spanned};
+use crate::source::{Date, FileId, Span, Spanned};
 
 /// Index into [`Plan::units`]: the order in which units and manuals stand in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,10 @@ pub struct GateIx(pub u32);
 /// Index into [`Plan::verifiers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VerifierIx(pub u32);
+
+/// Index into [`Plan::reviewers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReviewerIx(pub u32);
 
 /// Index into [`Plan::agents`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,12 +44,20 @@ pub struct Plan {
     pub units: Vec<Unit>,
     /// Every verifier that is visible in the plan, used or not.
     pub verifiers: Vec<Verifier>,
+    /// Every reviewer that is visible in the plan, used or not.
+    pub reviewers: Vec<Reviewer>,
     pub agents: Vec<Agent>,
     /// `protect` of project and feature, as written.
     pub protect: Vec<Spanned<Pattern>>,
     /// Files that no unit may write because the plan is made of them: the plan, `loop.kdl`, imports, prompt files.
     pub plan_files: Vec<Utf8PathBuf>,
+    /// Files to which units without an order may each add whole lines.
+    pub shared: Vec<Spanned<Pattern>>,
+    pub derived: Vec<Derived>,
+    /// Removed before the scope of what an agent left is checked.
+    pub discard: Vec<Spanned<Pattern>>,
     pub worktree: Worktree,
+    pub sandbox: Sandboxes,
     pub lints: Vec<Lint>,
     pub old_names: Vec<OldName>,
     /// What the plan's own file and `loop.kdl` define and import.
@@ -84,6 +96,14 @@ pub struct Feature {
     pub budget: Budget,
 }
 
+/// Files that no unit owns: a command makes them anew after patches are applied.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    pub paths: Vec<Spanned<Pattern>>,
+    pub command: Command,
+    pub span: Span,
+}
+
 #[derive(Clone, Debug)]
 pub struct Requirement {
     pub id: Spanned<String>,
@@ -102,6 +122,7 @@ pub struct Gate {
     pub needs: Vec<Spanned<GateIx>>,
     pub needs_stated: bool,
     pub verify: Vec<Verification>,
+    pub review: Vec<Review>,
     pub accept: Vec<Criterion>,
     pub budget: Budget,
     pub approve: Approve,
@@ -167,9 +188,11 @@ pub struct Unit {
     pub accept: Vec<Criterion>,
     /// Defaults, `by=` and own ones put together, `skip` applied; sorted by verifier id.
     pub verify: Vec<Verification>,
+    /// Likewise; no reviewer stands in two of them.
+    pub review: Vec<Review>,
     pub skip: Vec<Skip>,
     pub constraints: Vec<String>,
-    pub steps: Vec<String>,
+    pub steps: Vec<Spanned<String>>,
     pub prompt: Vec<PromptPart>,
     pub shows: Vec<Show>,
     pub stops: Vec<Stop>,
@@ -223,6 +246,7 @@ pub struct Criterion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Verifier(VerifierIx),
+    Reviewer(ReviewerIx),
     Manual(UnitIx),
 }
 
@@ -236,8 +260,31 @@ pub struct Verification {
     pub span: Span,
 }
 
+/// Reviewers that judge a result together.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// Each once, sorted; never empty.
+    pub reviewers: Vec<Spanned<ReviewerIx>>,
+    /// How many reviews of one unit may reject it before it is given up; `None`: as many as it has attempts.
+    pub rounds: Option<u32>,
+    pub policy: ReviewPolicy,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReviewPolicy {
+    /// Each of them must agree.
+    #[default]
+    All,
+    /// One that agrees is enough.
+    Any,
+    /// What they find is recorded and told, and stops nothing.
+    Advisory,
+}
+
 #[derive(Clone, Debug)]
 pub struct Skip {
+    /// A verifier or a reviewer.
     pub verifier: Spanned<String>,
     pub reason: Option<String>,
 }
@@ -299,14 +346,24 @@ pub struct Show {
 #[derive(Clone, Debug)]
 pub struct PromptPart {
     pub text: String,
+    /// Where the text, or the file's name, is written.
+    pub span: Span,
     /// The file (and section) it came from, for provenance only: the text is what counts.
     pub file: Option<Reference>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How many attempts a unit has in all; at least 1. Default 3.
     pub attempts: u32,
+    /// How long to wait between two attempts.
+    pub backoff_ms: Option<u64>,
+    /// An attempt after the first begins with the last one's patch, not with the start tree alone.
+    pub from_patch: bool,
+    /// The classes of failure that are tried again, sorted; empty: not stated.
+    pub on: Vec<String>,
+    /// Of the node; `None` for the default.
+    pub span: Option<Span>,
 }
 
 /// Milliseconds; `None`: no limit stated.
@@ -333,12 +390,63 @@ pub struct Verifier {
     pub tier: Tier,
     /// `${name}` of a parameter is still in it; [`Verifier::expand`] replaces.
     pub check: Check,
+    /// The `run` or `shell` node; `None` if it is missing, which is an error.
+    pub command_span: Option<Span>,
     pub inputs: Vec<Spanned<Pattern>>,
     /// Names of environment variables that it may see, sorted.
     pub env: Vec<String>,
     /// Commands whose output belongs to the key.
     pub tools: Vec<Vec<String>>,
     pub timeout: Timeout,
+    /// The directory to run in; `None`: the root.
+    pub cwd: Option<Spanned<Utf8PathBuf>>,
+    /// Verifiers that must have passed before.
+    pub needs: Vec<Spanned<VerifierIx>>,
+    pub writes: Vec<Spanned<Pattern>>,
+    pub isolation: Option<Spanned<Isolation>>,
+    /// How often it runs again before a failure is believed.
+    pub retries: u32,
+    pub known_failures: Vec<KnownFailure>,
+}
+
+/// How the inputs of a verifier are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// It sees its inputs and nothing else, so they alone are its key.
+    Enforce,
+    /// What it read is recorded, and is its key.
+    Observe,
+    /// It sees the whole tree, which is its key.
+    Off,
+}
+
+/// A failure that is let pass, for a time.
+#[derive(Clone, Debug)]
+pub struct KnownFailure {
+    pub id: Spanned<String>,
+    pub reason: String,
+    /// The last day on which it is let pass, and where that is written.
+    pub expires: Option<Spanned<Date>>,
+}
+
+/// An agent's judgement of results.
+#[derive(Clone, Debug)]
+pub struct Reviewer {
+    pub id: Spanned<String>,
+    /// `None`: the agent of the unit, in a session of its own.
+    pub agent: Option<Spanned<AgentIx>>,
+    pub blocks: Blocks,
+    pub prompt: Vec<PromptPart>,
+}
+
+/// The least weight of a finding that rejects a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blocks {
+    Never,
+    Minor,
+    #[default]
+    Major,
+    Critical,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -385,6 +493,27 @@ pub struct Agent {
 pub enum Via {
     Command,
     Claude,
+    Codex,
+    Opencode,
+    Gemini,
+}
+
+impl Via {
+    /// As it is written in a plan.
+    pub fn word(self) -> &'static str {
+        match self {
+            Via::Command => "command",
+            Via::Claude => "claude",
+            Via::Codex => "codex",
+            Via::Opencode => "opencode",
+            Via::Gemini => "gemini",
+        }
+    }
+
+    /// Does it say what a session cost? Only then can a budget in money be kept.
+    pub fn reports_cost(self) -> bool {
+        matches!(self, Via::Claude | Via::Opencode)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -393,6 +522,39 @@ pub struct Worktree {
     pub prepare: Vec<String>,
     /// Ignored paths that a slot gets as a private copy of the prepared master's.
     pub share: Vec<Utf8PathBuf>,
+}
+
+/// What agents and verifiers may reach; `None`: nothing is said, and the defaults hold.
+#[derive(Clone, Debug, Default)]
+pub struct Sandboxes {
+    pub agent: Option<Sandbox>,
+    pub verifier: Option<Sandbox>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    pub mode: Option<SandboxMode>,
+    pub network: Option<Network>,
+    /// With `network=hosts`: which, sorted.
+    pub hosts: Vec<String>,
+    /// Paths outside the worktree, sorted: absolute, or below the home directory (`~/`).
+    pub read: Vec<String>,
+    pub write: Vec<String>,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxMode {
+    Required,
+    BestEffort,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Deny,
+    Hosts,
+    Allow,
 }
 
 /// A `lint` node: how much the findings of a rule weigh, in the whole plan or in a part of it.
@@ -454,7 +616,9 @@ pub struct Declared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeclaredKind {
     Verifier,
+    Reviewer,
     Agent,
+    Template,
 }
 
 impl Verifier {

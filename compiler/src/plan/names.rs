@@ -60,6 +60,12 @@ impl<T: Copy> Names<T> {
         self.map.iter().map(|(name, (value, span))| (name.as_str(), *value, *span))
     }
 
+    /// The names that begin with `prefix`.
+    pub(crate) fn under<'n>(&'n self, prefix: &'n str) -> impl Iterator<Item = &'n str> {
+        let from = self.map.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+        from.map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(prefix))
+    }
+
     /// The finding that `name`, written at `span`, is unknown.
     pub(crate) fn unknown(&mut self, rule: &str, name: &str, span: Span) -> Diagnostic {
         let found = Diagnostic::new(rule, span, format!("no {} is called `{name}`", self.what))

@@ -152,7 +152,8 @@ pub(crate) fn value(
     };
     match param.kind {
         ParamKind::Text | ParamKind::List | ParamKind::Number => Ok(text.to_string()),
-        ParamKind::Name => match values::id(text) {
+        // The id of what a template made has several parts.
+        ParamKind::Name => match text.split('/').try_for_each(values::id) {
             Ok(()) => Ok(text.to_string()),
             Err(problem) => Err(told(wrong("a name").help(problem))),
         },

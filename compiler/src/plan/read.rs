@@ -505,7 +505,7 @@ impl<'r> Reader<'r> {
                 let words = matches!(ty, Type::Word(_));
                 let quoted = values::quote(self.written(span));
                 return Some(match ty {
-                    Type::Count(..) | Type::Money | Type::Duration => found,
+                    Type::Count(..) | Type::Money | Type::Duration | Type::Date => found,
                     _ if words => found,
                     _ => found.replace(span, quoted, "quote it", Applicability::Safe),
                 });
@@ -585,6 +585,7 @@ impl<'r> Reader<'r> {
                 });
             }
             Type::Duration => values::duration(text).err(),
+            Type::Date => values::date(text).err(),
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
         Some(wrong(span, place, expected, "something else").help(problem))

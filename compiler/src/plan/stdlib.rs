@@ -5,7 +5,16 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The name that an import writes, and the text. Sorted by name; a test holds it against `stdlib/`.
-pub const FILES: &[(&str, &str)] = &[("std/rust", include_str!("../../../stdlib/rust.kdl"))];
+pub const FILES: &[(&str, &str)] = &[
+    ("std/agents", include_str!("../../../stdlib/agents.kdl")),
+    ("std/close", include_str!("../../../stdlib/close.kdl")),
+    ("std/docs", include_str!("../../../stdlib/docs.kdl")),
+    ("std/go", include_str!("../../../stdlib/go.kdl")),
+    ("std/node", include_str!("../../../stdlib/node.kdl")),
+    ("std/python", include_str!("../../../stdlib/python.kdl")),
+    ("std/rust", include_str!("../../../stdlib/rust.kdl")),
+    ("std/web", include_str!("../../../stdlib/web.kdl")),
+];
 
 /// The text of the file that is imported under this name.
 pub fn text(name: &str) -> Option<&'static str> {

@@ -572,7 +572,7 @@ loop.kdl:5:10 unknown-rule: no rule is called `write-conflct`
 loop.kdl:7:10 duplicate-node: the level of `expect-fail-only` is set twice
 loop.kdl:8:5 missing-argument: `lint` lacks `level=`
 loop.kdl:9:5 missing-argument: the agent `a` lacks `run`
-loop.kdl:10:17 wrong-type: `via=` takes `claude`, `command` or `codex`
+loop.kdl:10:17 wrong-type: `via=` takes `claude`, `codex`, `opencode`, `gemini` or `command`
 loop.kdl:11:5 missing-argument: the verifier `v` lacks a command
 loop.kdl:11:18 missing-argument: `exit` judges a command, and there is none
 loop.kdl:12:24 unknown-property: `${x}` names no parameter of this verifier

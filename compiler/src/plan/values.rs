@@ -4,6 +4,7 @@
 
 use camino::Utf8Path;
 
+use crate::source::Date;
 use crate::syntax::Value;
 
 /// Longest id, in bytes (ids are ASCII).
@@ -91,6 +92,15 @@ pub fn duration(text: &str) -> Result<u64, String> {
         rest = behind;
     }
     if total == 0 { Err("it must be longer than nothing".to_owned()) } else { Ok(total) }
+}
+
+/// A day written as `2027-01-31`: year, month and day, with all their digits.
+///
+/// # Errors
+/// What is wrong, as a half sentence.
+pub fn date(text: &str) -> Result<Date, String> {
+    Date::parse(text)
+        .ok_or_else(|| "write year, month and day of a day that there is: \"2027-01-31\"".to_owned())
 }
 
 /// Micro-dollars of a number of US dollars, exactly.
@@ -209,6 +219,31 @@ mod tests {
         assert_eq!(duration("1d2h3m4s5ms"), Ok(93_784_005));
         for wrong in ["", "5", "m", "1.5h", "1m1h", "1m1m", "0s", "1 h", "1w", "99999999999999999999d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dates_are_days_that_exist() {
+        assert_eq!(date("2027-01-31").map(|day| day.to_string()), Ok("2027-01-31".to_owned()));
+        assert_eq!(date("2028-02-29").map(|day| day.to_string()), Ok("2028-02-29".to_owned()));
+        assert!(date("2000-02-29").is_ok() && date("2027-12-01") < date("2028-01-01"));
+        for wrong in [
+            "",
+            "2027-1-31",
+            "27-01-31",
+            "2027/01/31",
+            "2027-02-29",
+            "1900-02-29",
+            "2027-04-31",
+            "2027-00-10",
+            "2027-13-10",
+            "2027-01-00",
+            "2027-01-32",
+            "2027-01-3\u{661}",
+            "2027-01-31 ",
+            "+027-01-31",
+        ] {
+            assert!(date(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -95,10 +95,11 @@ impl Lexer<'_, '_> {
         self.push(kind, end, escaped, true, true);
     }
 
-    /// Where an unclosed string of the line most likely ends: braces and semicolons that stand apart at the line's end
-    /// are the node's, not the text's.
+    /// Where an unclosed string of the line most likely ends: a comment, and braces and semicolons that stand apart at
+    /// the line's end, are the node's, not the text's.
     fn without_trailing_punctuation(&self, from: usize, line_end: usize) -> usize {
-        let mut end = line_end;
+        let comment = self.bytes[from..line_end].windows(4).position(|bytes| bytes == b" // ");
+        let mut end = comment.map_or(line_end, |at| from + at);
         loop {
             let before = self.bytes[from..end].iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
             let Some(last) = before.map(|at| from + at) else { return from };

@@ -125,14 +125,18 @@ fn tools(loaded: &Loaded, path: &str, findings: &mut Vec<Finding>) {
     for agent in &loaded.graph.agents {
         let program = match (agent.via, agent.run.first()) {
             (_, Some(program)) => program.as_str(),
-            (Via::Claude, None) => "claude",
             (Via::Command, None) => continue,
+            // Each of the others is called as its program is.
+            (via, None) => via.word(),
         };
         findings.push(match look(program) {
             Some(found) => good(format!("agent {}: {found}", agent.id)),
             None => {
                 let how = match agent.via {
                     Via::Claude => "npm install -g @anthropic-ai/claude-code",
+                    Via::Codex => "npm install -g @openai/codex",
+                    Via::Opencode => "npm install -g opencode-ai",
+                    Via::Gemini => "npm install -g @google/gemini-cli",
                     Via::Command => "install it, or correct `run` of the agent",
                 };
                 bad(format!("agent {}: `{program}` was not found", agent.id), how)

@@ -107,6 +107,9 @@ impl Progress for Follow {
                     self.mark(mark, color, &format!("{subject}: {verifier}"));
                 }
             }
+            Note::NotRun { subject, verifier, why } => {
+                self.mark("skip", 33, &format!("{subject}: {verifier} {}", one_line(why)));
+            }
             Note::AttemptFailed { unit, number, of, message } => {
                 self.clear(unit);
                 self.mark("failed", 31, &format!("{unit}: {}: {message}", attempt(*number, *of)));

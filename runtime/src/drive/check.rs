@@ -2,11 +2,14 @@
 //!
 //! Does not know whether the tree is a unit's or a gate's, and believes nothing that an agent said.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use loop_compiler::glob::PatternSet;
 use loop_compiler::graph::{
-    AskCriterion, Check, Command, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs, verify_key,
+    AskCriterion, Check, Command, Isolation, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
+    verify_key,
 };
 
 use super::error::DriveError;
@@ -18,7 +21,7 @@ use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
 use crate::journal::Durability;
 use crate::patch::Tree;
-use crate::process::{End, Limits, Outcome, Shim, resolve_program};
+use crate::process::{Captured, End, Limits, Outcome, Shim, resolve_program};
 use crate::record::{Event, Evidence, ResultVerdict, Verdict, VerifyDone};
 use crate::store::secrets;
 use crate::work::predicate::{Held, View, holds};
@@ -29,6 +32,8 @@ use crate::workspace::tree_id;
 const DEFAULT_TOTAL: Duration = Duration::from_secs(30 * 60);
 /// What is kept of a verifier's output as evidence.
 const EVIDENCE: usize = 32 * 1024;
+/// What a shell says when it cannot change into a directory; no check lists it as success by accident.
+const NO_DIRECTORY: i32 = 254;
 
 /// What came of checking a tree.
 #[derive(Default)]
@@ -80,24 +85,63 @@ impl Run {
                 self.criterion(subject, &id, criterion, predicate, &mut report).await?;
             }
         }
-        for verify in subject.verify {
-            let definition =
-                self.ground.borrow().graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
-            let definition = definition.ok_or_else(|| {
-                let message = format!("the graph has no definition of verifier `{}`", verify.verifier);
-                DriveError::refused(ExitCode::Internal, message)
-            })?;
-            let (done, judged) = self
-                .verdict(subject.id, &verify.check, &definition, &id, subject.tree, verify.expect_fail)
-                .await?;
+        // Verifiers that did not do what was expected of them.
+        let mut bad: BTreeSet<&str> = BTreeSet::new();
+        for (verify, definition) in self.in_order_of_needs(subject.verify)? {
+            if let Some(needed) = definition.needs.iter().find(|needed| bad.contains(needed.as_str())) {
+                let why = format!("did not run: `{needed}`, which it needs, did not pass");
+                self.progress.note(&Note::NotRun {
+                    subject: subject.id,
+                    verifier: &verify.verifier,
+                    why: &why,
+                });
+                report.messages.push(format!("`{}` {why}", verify.verifier));
+                bad.insert(&verify.verifier);
+                continue;
+            }
+            let seen = seen_by(&definition, subject.tree)?;
+            let (tree, id) = match &seen {
+                Some(seen) => (seen, tree_id(seen)),
+                None => (subject.tree, id.clone()),
+            };
+            let (done, judged) =
+                self.verdict(subject.id, &verify.check, &definition, &id, tree, verify.expect_fail).await?;
             report.checked += 1;
-            self.note_verdict(&mut report, verify, done, judged);
+            if !self.note_verdict(&mut report, verify, done, judged) {
+                bad.insert(&verify.verifier);
+            }
             if report.cancelled {
                 break;
             }
         }
         report.failures.sort();
         Ok(report)
+    }
+
+    /// The verifiers with their definitions, each behind those that it needs; otherwise as they stand in the graph.
+    fn in_order_of_needs<'v>(
+        &self,
+        verify: &'v [Verify],
+    ) -> Result<Vec<(&'v Verify, VerifierDef)>, DriveError> {
+        let ground = self.ground.borrow();
+        let internal = |message: String| DriveError::refused(ExitCode::Internal, message);
+        let mut waiting: Vec<(&Verify, VerifierDef)> = Vec::new();
+        for verify in verify {
+            let definition = ground.graph.verifiers.iter().find(|def| def.id == verify.verifier).cloned();
+            let definition = definition.ok_or_else(|| {
+                internal(format!("the graph has no definition of verifier `{}`", verify.verifier))
+            })?;
+            waiting.push((verify, definition));
+        }
+        let mut ordered = Vec::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let ready = waiting.iter().position(|(_, definition)| {
+                definition.needs.iter().all(|need| !waiting.iter().any(|(other, _)| other.verifier == *need))
+            });
+            let ready = ready.ok_or_else(|| internal("the graph's verifiers need each other".into()))?;
+            ordered.push(waiting.remove(ready));
+        }
+        Ok(ordered)
     }
 
     async fn criterion(
@@ -135,7 +179,14 @@ impl Run {
         holds(predicate, &View { start, end, read: &read })
     }
 
-    fn note_verdict(&self, report: &mut Report, verify: &Verify, done: VerifyDone, judged: Option<Judged>) {
+    /// Puts a verdict into the report. Is it the one that was expected?
+    fn note_verdict(
+        &self,
+        report: &mut Report,
+        verify: &Verify,
+        done: VerifyDone,
+        judged: Option<Judged>,
+    ) -> bool {
         let good = match (done.verdict, verify.expect_fail) {
             (Verdict::Passed, false) | (Verdict::Failed, true) => true,
             (Verdict::Passed, true) | (Verdict::Failed, false) => false,
@@ -162,8 +213,19 @@ impl Run {
             passed: good,
             cached: done.cached_from.is_some(),
         });
+        if done.flaked > 0 && done.cached_from.is_none() {
+            let text = format!(
+                "`{}` is flaky: it failed {} before it passed on the same tree",
+                done.verifier,
+                match done.flaked {
+                    1 => "once".to_owned(),
+                    times => format!("{times} times"),
+                }
+            );
+            self.progress.note(&Note::Warning { text: &text });
+        }
         if good {
-            return;
+            return true;
         }
         let why = match (&judged, verify.expect_fail && done.verdict == Verdict::Passed) {
             (_, true) => "passed, and was expected to fail".to_owned(),
@@ -185,6 +247,7 @@ impl Run {
             report.evidence.push(Evidence { name: done.verifier.clone(), blob, bytes: text.len() as u64 });
             report.excerpts.push((done.verifier, String::from_utf8_lossy(&text).into_owned()));
         }
+        false
     }
 
     /// The verdict of one check on one tree, from the journal or by running it.
@@ -213,8 +276,20 @@ impl Run {
         }
         self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
         crash::point("verify.before-run");
-        let outcome = self.run_check(check, definition, tree).await?;
-        let judged = judge(check, &outcome);
+        let mut outcome = self.run_check(check, definition, tree).await?;
+        let mut judged = judge(check, &outcome);
+        // A failure is believed when it comes again. What could not be judged says nothing, and a test that is
+        // expected to fail has done so.
+        let mut flaked = 0;
+        while judged.verdict == Verdict::Failed && flaked < definition.retries && !expect_fail {
+            flaked += 1;
+            self.progress.note(&Note::Verifying { subject, verifier: &definition.id });
+            outcome = self.run_check(check, definition, tree).await?;
+            judged = judge(check, &outcome);
+        }
+        if judged.verdict != Verdict::Passed {
+            flaked = 0;
+        }
         let output = match judged.verdict {
             Verdict::Passed => None,
             _ => Some(self.keep_output(&outcome)?),
@@ -231,6 +306,7 @@ impl Run {
             signal: judged.signal,
             output,
             cached_from: None,
+            flaked,
             containment: self.places.detected().containment.as_str().to_owned(),
             path: self.places.path(),
             duration_ms: outcome.duration.as_millis() as u64,
@@ -282,7 +358,18 @@ impl Run {
                 ..Limits::default()
             };
             let profile = self.places.with_program(self.places.verifier_profile(&place), &argv);
-            let spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
+            let mut spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
+            if let Some(cwd) = &definition.cwd {
+                spec.cwd = place.worktree.join(cwd);
+                // An agent may have put a link there, and a command must not run where it leads.
+                let real = spec.cwd.canonicalize_utf8().ok().filter(|real| {
+                    let root = place.worktree.canonicalize_utf8();
+                    real.is_dir() && root.is_ok_and(|root| real.starts_with(root))
+                });
+                if real.is_none() {
+                    return Ok(no_directory(cwd));
+                }
+            }
             Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
         }
         .await;
@@ -403,6 +490,7 @@ impl Run {
             prepare,
             // Unconfined it cannot be taken away, and a verdict got with it is another one.
             network: !self.places.detected().containment.is_confined(),
+            cwd: definition.cwd.as_deref(),
         };
         Ok(verify_key(&inputs).key)
     }
@@ -485,5 +573,39 @@ fn criterion_verifier(text: &str, check: &Check) -> VerifierDef {
         env: Vec::new(),
         tools: Vec::new(),
         timeout: Default::default(),
+        cwd: None,
+        needs: Vec::new(),
+        writes: Vec::new(),
+        isolation: Isolation::Off,
+        retries: 0,
+        known_failures: Vec::new(),
+    }
+}
+
+/// What a verifier sees of a tree, if that is not all of it.
+fn seen_by(definition: &VerifierDef, tree: &Tree) -> Result<Option<Tree>, DriveError> {
+    if definition.isolation != Isolation::Enforce {
+        return Ok(None);
+    }
+    let inputs = PatternSet::parse(&definition.inputs).map_err(|problem| {
+        let message = format!("the inputs of verifier `{}` cannot be read: {problem}", definition.id);
+        DriveError::refused(ExitCode::Internal, message)
+    })?;
+    let files = tree
+        .files
+        .iter()
+        .filter(|(path, _)| std::str::from_utf8(path).is_ok_and(|path| inputs.matches(path)));
+    Ok(Some(Tree { files: files.map(|(path, file)| (path.clone(), file.clone())).collect() }))
+}
+
+/// The end of a check whose directory is not in the tree: a failure of the work, as with any file that is missing.
+fn no_directory(cwd: &str) -> Outcome {
+    let message = format!("`{cwd}`, where it is to run, is no directory of the tree\n");
+    Outcome {
+        end: End::Exited(NO_DIRECTORY),
+        stdout: Captured::default(),
+        stderr: Captured { bytes: message.into_bytes(), ..Captured::default() },
+        duration: Duration::ZERO,
+        tree_empty: true,
     }
 }

@@ -174,12 +174,16 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
         }
         let program = match (agent.via, agent.run.first()) {
             (_, Some(program)) => program.clone(),
-            (Via::Claude, None) => "claude".to_owned(),
             (Via::Command, None) => return Err(usage(format!("agent `{}` has no `run`", agent.id))),
+            // Each of the others is called as its program is.
+            (via, None) => via.word().to_owned(),
         };
         if !found(&program, &path, &root, ground) {
             let how = match agent.via {
                 Via::Claude => "; `npm install -g @anthropic-ai/claude-code` installs it",
+                Via::Codex => "; `npm install -g @openai/codex` installs it",
+                Via::Opencode => "; `npm install -g opencode-ai` installs it",
+                Via::Gemini => "; `npm install -g @google/gemini-cli` installs it",
                 Via::Command if program.contains('/') => {
                     "; a path is relative to the worktree, so the file must be committed and executable"
                 }

@@ -43,6 +43,12 @@ pub enum Note<'a> {
         passed: bool,
         cached: bool,
     },
+    /// A verifier that waits for another one, and that one did not pass.
+    NotRun {
+        subject: &'a str,
+        verifier: &'a str,
+        why: &'a str,
+    },
     AttemptFailed {
         unit: &'a str,
         number: u32,

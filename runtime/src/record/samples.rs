@@ -106,6 +106,7 @@ pub(crate) fn verify_done(key: &str, verdict: Verdict, cached_from: Option<u64>)
         signal: None,
         output: Some(blob("output")),
         cached_from,
+        flaked: 0,
         containment: text("shim"),
         path: text("/usr/bin:/bin"),
         duration_ms: 3,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::Diagnostic;
-use loop_compiler::diagnostic::render::{human, plural};
+use loop_compiler::diagnostic::render::{human, one_line, plural};
 use loop_compiler::source::{FileId, SourceFile, SourceMap, Sources};
 use loop_compiler::syntax::decode;
 use loop_compiler::syntax::format::{Formatted, format};
@@ -139,7 +139,7 @@ fn finish(jobs: &[Job], outcomes: &[Outcome], mode: Mode) -> Result<Exit, Failur
         };
         match (mode, &job.place) {
             (Mode::Write, Some(place)) => match replace(place, &job.bytes, new.as_bytes()) {
-                Ok(()) => told.push_str(&format!("formatted {}\n", job.shown)),
+                Ok(()) => told.push_str(&format!("formatted {}\n", one_line(job.shown.as_str()))),
                 Err(why) => {
                     failed = true;
                     complain(&format!("cannot write {}: {why}", job.shown));
@@ -147,7 +147,7 @@ fn finish(jobs: &[Job], outcomes: &[Outcome], mode: Mode) -> Result<Exit, Failur
                 }
             },
             (Mode::Write, None) => {}
-            (Mode::Check, _) => told.push_str(&format!("{}\n", job.shown)),
+            (Mode::Check, _) => told.push_str(&format!("{}\n", one_line(job.shown.as_str()))),
             (Mode::Diff, _) => {
                 let before = String::from_utf8_lossy(&job.bytes);
                 let text = diff::unified(job.shown.as_str(), &before, new);

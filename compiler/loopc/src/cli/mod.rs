@@ -5,12 +5,14 @@
 mod build;
 mod check;
 mod diff;
-mod explain;
+mod fix;
 mod fmt;
 mod graph;
 mod output;
 mod reference;
+mod rules;
 mod target;
+mod watch;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -37,8 +39,10 @@ impl From<Exit> for std::process::ExitCode {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  no errors (there may be warnings and notes)
-  1  the plan has errors, syntax errors among them
+  1  the plan has errors, syntax errors among them; with `--diff`, also if there is something to fix
   2  wrong usage, or a file that cannot be read or written
+
+`check --watch` runs until it is interrupted, and then ends as the signal says (130 in a shell).
 
 Environment:
   NO_COLOR         not empty: no colour
@@ -78,9 +82,8 @@ enum Command {
         paths: Vec<Utf8PathBuf>,
         #[command(flatten)]
         output: Output,
-        /// Say as well what is worth knowing about sound plans: the longest chain, how many units can run side by side
-        #[arg(long)]
-        notes: bool,
+        #[command(flatten)]
+        options: check::Options,
     },
     /// Compile a plan into its graph, as deterministic JSON
     #[command(after_help = EXIT_CODES)]
@@ -126,12 +129,22 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<Utf8PathBuf>,
     },
-    /// Explain a rule, with an example; without a rule, list them all
+    /// List the rules: code, name, level, whether their examples can be fixed, what is wrong
+    #[command(after_help = EXIT_CODES)]
+    Rules {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
+        format: RulesFormat,
+    },
+    /// Explain rules, each with an example; without a rule, list them all
     #[command(after_help = EXIT_CODES)]
     Explain {
         /// A rule's code (`L0401`) or name (`write-conflict`)
         #[arg(value_name = "CODE-OR-NAME")]
-        rule: Option<String>,
+        rules: Vec<String>,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
+        format: RulesFormat,
     },
     /// Compare plans, or two states of one
     Plan {
@@ -184,6 +197,14 @@ enum GraphFormat {
     Svg,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RulesFormat {
+    /// In words
+    Human,
+    /// One JSON object, described by `spec/schemas/rules.json`
+    Json,
+}
+
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
@@ -192,15 +213,16 @@ pub(crate) fn main() -> Exit {
     };
     output::set_color(arguments.color);
     let result = match arguments.command {
-        Command::Check { paths, output, notes } => check::run(&paths, &output, notes),
+        Command::Check { paths, output, options } => check::run(&paths, &output, &options),
         Command::Build { plan, output, digest } => build::run(&plan, output.as_deref(), digest),
         Command::Fmt { paths, check, diff, stdin } => fmt::run(&paths, fmt::Mode::of(check, diff), stdin),
         Command::Graph { plan, format, output } => graph::run(&plan, format, output.as_deref()),
+        Command::Rules { format } => rules::list(format),
+        Command::Explain { rules, format } => rules::explain(&rules, format),
         Command::Plan { command: PlanCommand::Diff { old, new, format, exit_code } } => {
             diff::run(&old, &new, format, exit_code)
         }
         Command::Reference => reference::run(),
-        Command::Explain { rule } => explain::run(rule.as_deref()),
     };
     match result {
         Ok(exit) => exit,

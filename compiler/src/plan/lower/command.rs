@@ -164,9 +164,10 @@ impl Lowering<'_> {
         };
         if let (Some(total), Some(idle), Some(entry)) =
             (timeout.total_ms, timeout.idle_ms, node.property("idle"))
-            && idle > total
+            && idle >= total
         {
-            let found = Diagnostic::new("wrong-type", entry.value_span, "`idle=` is longer than `total=`")
+            let message = "the limit of silence, `idle=`, is not shorter than the one in all, `total=`";
+            let found = Diagnostic::new("timeout-impossible", entry.value_span, message)
                 .at("can never be reached")
                 .help("make `idle=` the shorter one, or leave it out");
             self.report(found);
@@ -174,13 +175,40 @@ impl Lowering<'_> {
         timeout
     }
 
-    pub(super) fn retry(node: Node) -> Retry {
+    pub(super) fn retry(&mut self, node: Node) -> Retry {
         let attempts = node.property("attempts").and_then(count);
-        Retry {
+        let mut on: Vec<String> = node
+            .children()
+            .filter(|child| child.name() == "on")
+            .flat_map(Node::arguments)
+            .filter_map(read::name)
+            .map(str::to_owned)
+            .collect();
+        on.sort();
+        on.dedup();
+        let backoff = node.property("backoff");
+        let from = node.property("from");
+        let retry = Retry {
             attempts: attempts
                 .and_then(|attempts| u32::try_from(attempts).ok())
                 .unwrap_or(DEFAULT_RETRY.attempts),
+            backoff_ms: backoff.and_then(duration),
+            from_patch: node.text_of("from") == Some("patch"),
+            on,
+            span: Some(node.head()),
+        };
+        let of_a_second = [backoff.map(|entry| entry.span), from.map(|entry| entry.span)];
+        let listed = node.child("on").map(Node::head);
+        if let Some(span) =
+            of_a_second.into_iter().chain([listed]).flatten().next().filter(|_| attempts == Some(1))
+        {
+            let found =
+                Diagnostic::new("contradictory-settings", span, "with `attempts=1` nothing is tried again")
+                    .at("has no effect")
+                    .help("raise `attempts=`, or leave this out");
+            self.report(found);
         }
+        retry
     }
 
     /// A node that consists of properties and has none says nothing.
@@ -199,7 +227,8 @@ impl Lowering<'_> {
 }
 
 /// How often a unit is tried if nothing says otherwise.
-pub(super) const DEFAULT_RETRY: Retry = Retry { attempts: 3 };
+pub(super) const DEFAULT_RETRY: Retry =
+    Retry { attempts: 3, backoff_ms: None, from_patch: false, on: Vec::new(), span: None };
 
 pub(super) fn count(entry: &Entry) -> Option<u64> {
     match entry.value {

@@ -45,26 +45,36 @@ impl Lowering<'_> {
         }
     }
 
-    /// What `by=` names: a verifier or a manual.
+    /// What `by=` names: a verifier, a reviewer or a manual.
     fn by(&mut self, entry: &Entry) -> Option<By> {
         let name = read::name(entry)?;
         let span = entry.value_span;
         let verifier = self.verifier_names.get(name);
+        let verifier = verifier.map(|(verifier, span)| (verifier.map(By::Verifier), span));
+        let reviewer = self.reviewer_names.get(name);
+        let verifier = verifier.or(reviewer.map(|(reviewer, span)| (reviewer.map(By::Reviewer), span)));
         match (verifier, self.units.lookup(name)) {
             (Some((_, defined)), Lookup::Found(unit)) if self.manuals[unit.0 as usize] => {
                 let manual = self.units.get(name).map_or(span, |(_, at)| at);
-                let found =
-                    Diagnostic::new("duplicate-id", span, format!("`{name}` is a verifier and a manual"))
-                        .at("which of the two?")
-                        .label(defined, "the verifier")
-                        .label(manual, "the manual")
-                        .help("give one of them another name");
+                let found = Diagnostic::new(
+                    "duplicate-id",
+                    span,
+                    format!("`{name}` judges results, and is a manual too"),
+                )
+                .at("which of the two?")
+                .label(defined, "this judges")
+                .label(manual, "the manual")
+                .help("give one of them another name");
                 self.report(found);
                 None
             }
-            (Some((verifier, _)), _) => {
-                self.used_verifiers.extend(verifier);
-                verifier.map(By::Verifier)
+            (Some((judge, _)), _) => {
+                match judge {
+                    Some(By::Verifier(verifier)) => _ = self.used_verifiers.insert(verifier),
+                    Some(By::Reviewer(reviewer)) => _ = self.used_reviewers.insert(reviewer),
+                    Some(By::Manual(_)) | None => {}
+                }
+                judge
             }
             (None, Lookup::Found(unit)) if self.manuals[unit.0 as usize] => Some(By::Manual(unit)),
             (None, Lookup::Found(_)) => {
@@ -74,14 +84,25 @@ impl Lowering<'_> {
                     span,
                     format!("`{name}` is a unit, and units do not judge"),
                 )
-                .at("neither a verifier nor a manual")
+                .at("neither a verifier, a reviewer nor a manual")
                 .label(unit, "the unit")
-                .help("`by=` names a verifier or a `manual`");
+                .help("`by=` names a verifier, a reviewer or a `manual`");
                 self.report(found);
                 None
             }
             (None, Lookup::Unusable) => None,
             (None, Lookup::Unknown) if self.is_lost(name) => None,
+            (None, Lookup::Unknown) if self.expansions.contains_key(name) => {
+                let found = Diagnostic::new(
+                    "unknown-verifier",
+                    span,
+                    format!("`{name}` is all that a `use` made, and only one thing can judge"),
+                )
+                .at("neither a verifier nor a manual")
+                .help(format!("name one of its manuals: `\"{name}/...\"`"));
+                self.report(found);
+                None
+            }
             (None, Lookup::Unknown) => self.verifier(name, span).map(By::Verifier),
         }
     }

@@ -2,17 +2,23 @@
 //!
 //! Does not know whether another plan of the project does: `check` puts the plans together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
+use super::definitions::id_span;
 use crate::plan::import::Loaded;
-use crate::plan::model::{Agent, AgentIx, Declared, DeclaredKind, VerifierIx};
+use crate::plan::model::{Agent, AgentIx, Declared, DeclaredKind, ReviewerIx, VerifierIx};
 use crate::plan::read;
 use crate::source::{Span, Spanned};
 
 impl Lowering<'_> {
     /// Everything that was looked up has been by now.
-    pub(super) fn declared(&self, loaded: &Loaded, agents: &[Agent]) -> Vec<Declared> {
+    pub(super) fn declared(
+        &self,
+        loaded: &Loaded,
+        agents: &[Agent],
+        mut used_templates: BTreeSet<String>,
+    ) -> Vec<Declared> {
         let own = [loaded.project, loaded.plan].into_iter().flatten().map(|file| &loaded.files[file]);
         // By the place of the name under which it is known here.
         let mut imports: BTreeMap<Span, (Span, Span)> = BTreeMap::new();
@@ -29,6 +35,14 @@ impl Lowering<'_> {
                 }
             }
         }
+        // Templates use templates; they stand in the files as they were read, not in the expanded plan.
+        for file in loaded.files.iter().filter(|file| files.contains(&file.id())) {
+            for template in file.roots().filter(|node| node.name() == "template") {
+                let uses = template.children().filter(|node| node.name() == "use");
+                used_templates
+                    .extend(uses.filter_map(|node| node.argument(0).and_then(read::name)).map(str::to_owned));
+            }
+        }
         let of = |what, name: &str, span: Span, definition: Span, used: bool| {
             let import = imports.get(&span).copied();
             let here = files.contains(&span.file) && (import.is_some() || span == definition);
@@ -42,10 +56,22 @@ impl Lowering<'_> {
             let used = self.used_verifiers.contains(&VerifierIx(verifier.0));
             all.extend(of(DeclaredKind::Verifier, name, span, definition, used));
         }
+        for (name, reviewer, span) in self.reviewer_names.iter() {
+            let Some(reviewer) = reviewer else { continue };
+            let definition = self.reviewers[reviewer.0 as usize].id.span;
+            let used = self.used_reviewers.contains(&ReviewerIx(reviewer.0));
+            all.extend(of(DeclaredKind::Reviewer, name, span, definition, used));
+        }
         for (name, agent, span) in self.agents.iter() {
             let Some(agent) = agent else { continue };
             let used = self.used_agents.contains(&AgentIx(agent.0));
             all.extend(of(DeclaredKind::Agent, name, span, agents[agent.0 as usize].id.span, used));
+        }
+        for (name, place, span) in loaded.visible.templates.iter() {
+            let Some(node) = place.and_then(|place| loaded.files[place.file].node(place.node)) else {
+                continue;
+            };
+            all.extend(of(DeclaredKind::Template, name, span, id_span(node), used_templates.contains(name)));
         }
         all
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::paths::Negation;
-use super::settings::{Settings, defaults_for, join_rules};
+use super::settings::{Settings, Skipped, asked_for_by, defaults_for, join_rules};
 use super::{Level, Lowering, kind_or_default, unreadable};
 use crate::diagnostic::Diagnostic;
 use crate::plan::model::*;
@@ -146,6 +146,12 @@ impl Lowering<'_> {
                 "label" => feature.labels.extend(labels(child)),
                 "source" => feature.sources.extend(child.text().map(str::to_owned)),
                 "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
+                "shared" => plan.shared.extend(self.patterns(child, Negation::Refused)),
+                "derived" => {
+                    let derived = self.derived(child);
+                    plan.derived.extend(derived);
+                }
+                "discard" => plan.discard.extend(self.patterns(child, Negation::Refused)),
                 "budget" => feature.budget = self.budget(child),
                 "requirement" => {
                     let requirement = self.requirement(child);
@@ -185,6 +191,22 @@ impl Lowering<'_> {
         }
     }
 
+    fn derived(&mut self, node: Node) -> Option<Derived> {
+        let paths = self.patterns(node, Negation::Refused);
+        let command = self.check(node).map(|(check, _)| check.command);
+        if command.is_none()
+            && node.child("run").is_none()
+            && node.child("shell").is_none()
+            && !node.is_broken()
+        {
+            let found = Diagnostic::new("missing-argument", node.head(), "`derived` lacks a command")
+                .at("`run` or `shell` is missing in its block")
+                .help("say how the files are made anew: `derived \"Cargo.lock\" { run cargo update --workspace --offline; }`");
+            self.report(found);
+        }
+        Some(Derived { paths, command: command?, span: node.head() })
+    }
+
     /// A `lint` in `defaults` holds in each unit that the defaults are for.
     fn lints_of_defaults(&mut self, levels: &[&Level], unit: &Unit) {
         let of_this = |kind: &Option<String>| kind.as_ref().is_none_or(|kind| *kind == unit.kind);
@@ -218,6 +240,7 @@ impl Lowering<'_> {
                 needs: Vec::new(),
                 needs_stated: false,
                 verify: Vec::new(),
+                review: Vec::new(),
                 accept: Vec::new(),
                 budget: Budget::default(),
                 approve: Approve::Auto(Bounds::default()),
@@ -235,6 +258,7 @@ impl Lowering<'_> {
             needs: Vec::new(),
             needs_stated: false,
             verify: Vec::new(),
+            review: Vec::new(),
             accept: Vec::new(),
             budget: Budget::default(),
             approve: Approve::Human,
@@ -262,7 +286,16 @@ impl Lowering<'_> {
             }
         }
         gate.verify = self.verifications(node.children().filter(|child| child.name() == "verify"));
+        self.add_needed(&mut gate.verify, &[]);
         gate.verify.sort_by_key(|verification| verification.verifier);
+        gate.review = self.reviews(node.children().filter(|child| child.name() == "review"));
+        for criterion in &gate.accept {
+            for by in &criterion.by {
+                if let By::Reviewer(reviewer) = *by {
+                    asked_for_by(&mut gate.review, reviewer, criterion.span);
+                }
+            }
+        }
         for verification in &gate.verify {
             self.require_parameters(verification);
         }
@@ -399,6 +432,7 @@ impl Lowering<'_> {
             covers: Vec::new(),
             accept: Vec::new(),
             verify: Vec::new(),
+            review: Vec::new(),
             skip: Vec::new(),
             constraints: Vec::new(),
             steps: Vec::new(),
@@ -445,7 +479,7 @@ impl Lowering<'_> {
         for child in node.children() {
             match child.name() {
                 "ref" => unit.refs.extend(self.references(child)),
-                "step" => unit.steps.extend(child.text().map(str::to_owned)),
+                "step" => unit.steps.extend(super::settings::spanned(child)),
                 "label" => unit.labels.extend(labels(child)),
                 _ => {}
             }
@@ -459,7 +493,7 @@ impl Lowering<'_> {
     fn work(&mut self, node: Node, gate: GateIx, defaults: &Settings, levels: &[&Level]) -> Unit {
         let kind = kind_or_default(node.property("kind").and_then(read::name));
         let mut unit = self.unit_base(node, gate, Role::Work, kind);
-        let mut skipped = Vec::new();
+        let mut skipped = Skipped::default();
         for child in node.children() {
             match child.name() {
                 "writes" => {
@@ -469,8 +503,12 @@ impl Lowering<'_> {
                 "creates" => unit.creates.extend(self.patterns(child, Negation::Refused)),
                 "skip" => {
                     if let Some(skip) = self.skip(child) {
-                        if let Lookup::Found(verifier) = self.verifier_names.lookup(&skip.verifier.value) {
-                            skipped.push(verifier);
+                        let name = &skip.verifier.value;
+                        if let Lookup::Found(verifier) = self.verifier_names.lookup(name) {
+                            skipped.verifiers.push(verifier);
+                        }
+                        if let Lookup::Found(reviewer) = self.reviewer_names.lookup(name) {
+                            skipped.reviewers.push(reviewer);
                         }
                         unit.skip.push(skip);
                     }
@@ -483,7 +521,10 @@ impl Lowering<'_> {
         if !unit.broken && unit.goal.is_none() && !asks && node.child("goal").is_none() {
             self.nothing_asked(node, &unit, "`goal`");
         }
-        let settings = own.over(defaults, &skipped);
+        let mut settings = own.over(defaults, &skipped);
+        if let Some(verify) = &mut settings.verify {
+            self.add_needed(verify, &skipped.verifiers);
+        }
         for verification in settings.verify.iter().flatten() {
             self.require_parameters(verification);
         }
@@ -496,6 +537,7 @@ impl Lowering<'_> {
         unit.rules = join_rules(levels, settings.rules.unwrap_or_default());
         unit.accept = settings.accept.unwrap_or_default();
         unit.verify = settings.verify.unwrap_or_default();
+        unit.review = settings.review.unwrap_or_default();
         unit.constraints = settings.constraints.unwrap_or_default();
         unit.steps = settings.steps.unwrap_or_default();
         unit.prompt = settings.prompt.unwrap_or_default();

@@ -10,6 +10,8 @@ mod feature;
 mod lint;
 mod paths;
 mod project;
+mod review;
+mod sandbox;
 mod settings;
 mod verify;
 
@@ -23,12 +25,16 @@ use super::names::{Lookup, Names};
 use super::read::File;
 use super::schema;
 use super::template::Expanded;
-use crate::diagnostic::Diagnostic;
+use super::values;
+use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{SourceMap, Sources, Span};
 
 pub use feature::IMPLIED_GATE;
 pub(super) use paths::escaped;
 use settings::Settings;
+
+/// How many names of a template are looked at for a near one.
+const MOST_LOCAL: usize = 1_000;
 
 /// What is known while the nodes are read.
 pub(super) struct Lowering<'a> {
@@ -38,6 +44,8 @@ pub(super) struct Lowering<'a> {
     agents: Names<AgentIx>,
     verifier_names: Names<VerifierIx>,
     verifiers: Vec<Verifier>,
+    reviewer_names: Names<ReviewerIx>,
+    reviewers: Vec<Reviewer>,
     /// Where the parameters of each verifier are defined, in the order of its `params`.
     param_spans: Vec<Vec<Span>>,
     units: Names<UnitIx>,
@@ -66,6 +74,7 @@ pub(super) struct Lowering<'a> {
     /// What something names.
     used_agents: BTreeSet<AgentIx>,
     used_verifiers: BTreeSet<VerifierIx>,
+    used_reviewers: BTreeSet<ReviewerIx>,
 }
 
 /// Lowers what was loaded.
@@ -82,6 +91,8 @@ pub(super) fn lower(
         agents: Names::new("agent"),
         verifier_names: Names::new("verifier"),
         verifiers: Vec::new(),
+        reviewer_names: Names::new("reviewer"),
+        reviewers: Vec::new(),
         param_spans: Vec::new(),
         units: Names::new("unit"),
         manuals: Vec::new(),
@@ -99,6 +110,7 @@ pub(super) fn lower(
         old_names: Vec::new(),
         used_agents: BTreeSet::new(),
         used_verifiers: BTreeSet::new(),
+        used_reviewers: BTreeSet::new(),
     };
     let agents = lowering.define_agents(loaded);
     lowering.define_verifiers(loaded);
@@ -110,10 +122,15 @@ pub(super) fn lower(
         gates: Vec::new(),
         units: Vec::new(),
         verifiers: Vec::new(),
+        reviewers: Vec::new(),
         agents,
         protect: Vec::new(),
         plan_files: Vec::new(),
+        shared: Vec::new(),
+        derived: Vec::new(),
+        discard: Vec::new(),
         worktree: Worktree::default(),
+        sandbox: Sandboxes::default(),
         lints: Vec::new(),
         old_names: Vec::new(),
         declared: Vec::new(),
@@ -131,8 +148,9 @@ pub(super) fn lower(
     if let (Some(feature), Some(outline)) = (feature, outline) {
         lowering.feature(feature, outline, &project, &mut plan);
     }
-    plan.declared = lowering.declared(loaded, &plan.agents);
+    plan.declared = lowering.declared(loaded, &plan.agents, expanded.used);
     plan.verifiers = lowering.verifiers;
+    plan.reviewers = lowering.reviewers;
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
@@ -184,8 +202,25 @@ impl Lowering<'_> {
             .help("a unit comes after every earlier gate by itself; name the unit whose output it needs"),
             None => self.units.unknown("unknown-unit", name, span),
         };
+        let found = self.suggest_local(found, name, span);
         self.report(found);
         None
+    }
+
+    /// In a template, a near name is looked for among its own ones first.
+    fn suggest_local(&self, found: Diagnostic, name: &str, span: Span) -> Diagnostic {
+        let Some(expansion) = self.map.expansion(span.file) else { return found };
+        let prefix = format!("{}/", expansion.id);
+        let local = self.units.under(&prefix).take(MOST_LOCAL).map(|id| &id[prefix.len()..]);
+        let Some(near) = did_you_mean(name, local) else { return found };
+        let near = near.to_owned();
+        let clean = Diagnostic { labels: Vec::new(), help: Vec::new(), fixes: Vec::new(), ..found };
+        clean.help(format!("a unit with a similar name stands in the template: `{near}`")).replace(
+            span,
+            values::spell(&near),
+            format!("replace with `{near}`"),
+            Applicability::Unsafe,
+        )
     }
 
     fn agent(&mut self, name: &str, span: Span) -> Option<AgentIx> {
@@ -217,6 +252,18 @@ impl Lowering<'_> {
             Lookup::Unusable => return None,
             Lookup::Unknown if unreadable(name) => return None,
             Lookup::Unknown => {}
+        }
+        if let Some((_, reviewer)) = self.reviewer_names.get(name) {
+            let found = Diagnostic::new(
+                "unknown-verifier",
+                span,
+                format!("`{name}` is a reviewer, and a verifier is asked for"),
+            )
+            .at("the name of a reviewer")
+            .label(reviewer, "the reviewer")
+            .help(format!("write `review {name}`"));
+            self.report(found);
+            return None;
         }
         let found = self.verifier_names.unknown("unknown-verifier", name, span);
         let found = if self.verifier_names.iter().next().is_none() {

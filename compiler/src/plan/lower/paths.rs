@@ -8,10 +8,10 @@ use super::Lowering;
 use crate::diagnostic::{Applicability, Diagnostic};
 use crate::glob::Pattern;
 use crate::markdown::{self, SectionError};
-use crate::plan::import;
 use crate::plan::model::{PromptPart, Reference};
 use crate::plan::read::{self, File, Node};
 use crate::plan::values;
+use crate::plan::{headings, import};
 use crate::source::{Span, Spanned};
 use crate::syntax::Entry;
 
@@ -146,11 +146,13 @@ impl<'a> Lowering<'a> {
     /// `prompt TEXT` or `prompt file=...`.
     pub(super) fn prompt(&mut self, node: Node) -> Option<PromptPart> {
         match (node.argument(0), node.property("file")) {
-            (Some(inline), None) => Some(PromptPart { text: read::text(inline)?.to_owned(), file: None }),
+            (Some(inline), None) => {
+                Some(PromptPart { text: read::text(inline)?.to_owned(), span: inline.value_span, file: None })
+            }
             (None, Some(entry)) => {
                 let reference = self.reference(node.file, entry)?;
                 let text = self.prompt_text(&reference)?;
-                Some(PromptPart { text, file: Some(reference) })
+                Some(PromptPart { text, span: entry.value_span, file: Some(reference) })
             }
             (Some(inline), Some(file)) => {
                 let found = Diagnostic::new(
@@ -189,7 +191,7 @@ impl<'a> Lowering<'a> {
             Ok(section) => return Some(section.to_owned()),
             Err(error) => error,
         };
-        let found = missing_heading(reference, heading, error, self.map.text(reference.span));
+        let found = missing_heading(reference, heading, error, text, self.map.text(reference.span));
         self.report(found);
         None
     }
@@ -230,8 +232,14 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// The finding about a reference whose heading names no section. `written` is the reference as it stands in the plan.
-fn missing_heading(reference: &Reference, heading: &str, error: SectionError, written: &str) -> Diagnostic {
+/// The finding about a reference whose heading names no section of `text`. `written` is the reference as it stands in the plan.
+fn missing_heading(
+    reference: &Reference,
+    heading: &str,
+    error: SectionError,
+    text: &str,
+    written: &str,
+) -> Diagnostic {
     let path = &reference.path;
     match error {
         SectionError::Missing { nearest } => {
@@ -265,19 +273,7 @@ fn missing_heading(reference: &Reference, heading: &str, error: SectionError, wr
                 ),
             }
         }
-        SectionError::Ambiguous(lines) => {
-            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-            Diagnostic::new(
-                "missing-heading",
-                reference.span,
-                format!(
-                    "several headings of `{path}` are or begin with `{heading}`: lines {}",
-                    lines.join(", ")
-                ),
-            )
-            .at("which one?")
-            .help("write the whole text of the heading that is meant")
-        }
+        SectionError::Ambiguous(lines) => headings::ambiguous(path, heading, text, &lines, reference.span),
     }
 }
 

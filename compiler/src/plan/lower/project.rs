@@ -22,6 +22,7 @@ impl Lowering<'_> {
             match child.name() {
                 "protect" => plan.protect.extend(self.patterns(child, Negation::Refused)),
                 "budget" => project.budget = self.budget(child),
+                "sandbox" => self.sandbox(child, &mut plan.sandbox),
                 "worktree" => self.worktree(child, &mut plan.worktree),
                 _ => {}
             }

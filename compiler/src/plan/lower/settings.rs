@@ -25,8 +25,9 @@ pub(in crate::plan) struct Settings {
     pub(super) rules: Option<Vec<Reference>>,
     pub(super) accept: Option<Vec<Criterion>>,
     pub(super) verify: Option<Vec<Verification>>,
+    pub(super) review: Option<Vec<Review>>,
     pub(super) constraints: Option<Vec<String>>,
-    pub(super) steps: Option<Vec<String>>,
+    pub(super) steps: Option<Vec<Spanned<String>>>,
     pub(super) prompt: Option<Vec<PromptPart>>,
     pub(super) shows: Option<Vec<Show>>,
     pub(super) stops: Option<Vec<Stop>>,
@@ -58,6 +59,7 @@ impl Settings {
         fill(&mut self.rules, &outer.rules);
         fill(&mut self.accept, &outer.accept);
         fill(&mut self.verify, &outer.verify);
+        fill(&mut self.review, &outer.review);
         fill(&mut self.constraints, &outer.constraints);
         fill(&mut self.steps, &outer.steps);
         fill(&mut self.prompt, &outer.prompt);
@@ -72,39 +74,73 @@ impl Settings {
         fill(&mut self.estimate_ms, &outer.estimate_ms);
     }
 
-    /// A unit's own settings over the defaults: `verify` and `rules` add, everything else replaces.
-    pub(super) fn over(mut self, defaults: &Settings, skip: &[VerifierIx]) -> Settings {
+    /// A unit's own settings over the defaults: `verify`, `review` and `rules` add, everything else replaces.
+    pub(super) fn over(mut self, defaults: &Settings, skip: &Skipped) -> Settings {
         let mut verify: BTreeMap<VerifierIx, Verification> = BTreeMap::new();
         for inherited in defaults.verify.iter().flatten() {
-            if !skip.contains(&inherited.verifier) {
+            if !skip.verifiers.contains(&inherited.verifier) {
                 verify.insert(inherited.verifier, inherited.clone());
             }
         }
         for own in self.verify.take().into_iter().flatten() {
             verify.insert(own.verifier, own);
         }
+        let mut review = self.review.take().unwrap_or_default();
+        let own: Vec<ReviewerIx> = reviewers_of(&review).collect();
+        for mut inherited in defaults.review.iter().flatten().cloned() {
+            inherited
+                .reviewers
+                .retain(|one| !own.contains(&one.value) && !skip.reviewers.contains(&one.value));
+            if !inherited.reviewers.is_empty() {
+                review.push(inherited);
+            }
+        }
         let mut rules = defaults.rules.clone().unwrap_or_default();
         rules.extend(self.rules.take().into_iter().flatten());
         self.or(defaults);
         for criterion in self.accept.iter().flatten() {
             for by in &criterion.by {
-                if let By::Verifier(verifier) = *by {
-                    verify.entry(verifier).or_insert_with(|| Verification {
-                        verifier,
-                        arguments: Vec::new(),
-                        expect_fail: false,
-                        span: criterion.span,
-                    });
+                match *by {
+                    By::Verifier(verifier) => {
+                        verify.entry(verifier).or_insert_with(|| Verification {
+                            verifier,
+                            arguments: Vec::new(),
+                            expect_fail: false,
+                            span: criterion.span,
+                        });
+                    }
+                    By::Reviewer(reviewer) => asked_for_by(&mut review, reviewer, criterion.span),
+                    By::Manual(_) => {}
                 }
             }
         }
+        self.review = Some(review);
         self.verify = Some(verify.into_values().collect());
         self.rules = Some(rules);
         self
     }
 
     pub(super) fn retry_or_default(&self) -> Retry {
-        self.retry.unwrap_or(DEFAULT_RETRY)
+        self.retry.clone().unwrap_or(DEFAULT_RETRY)
+    }
+}
+
+/// What the `skip` nodes of a unit take out of its defaults.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    pub(super) verifiers: Vec<VerifierIx>,
+    pub(super) reviewers: Vec<ReviewerIx>,
+}
+
+pub(super) fn reviewers_of(reviews: &[Review]) -> impl Iterator<Item = ReviewerIx> {
+    reviews.iter().flat_map(|review| &review.reviewers).map(|reviewer| reviewer.value)
+}
+
+/// A criterion that names a reviewer asks for its review, unless one is asked for anyhow.
+pub(super) fn asked_for_by(reviews: &mut Vec<Review>, reviewer: ReviewerIx, span: Span) {
+    if !reviewers_of(reviews).any(|one| one == reviewer) {
+        let reviewers = vec![Spanned::new(reviewer, span)];
+        reviews.push(Review { reviewers, rounds: None, policy: ReviewPolicy::All, span });
     }
 }
 
@@ -159,7 +195,7 @@ impl Lowering<'_> {
                 }
                 "verify" => verifies = true,
                 "constraint" => add(&mut settings.constraints, child.text().map(str::to_owned)),
-                "step" => add(&mut settings.steps, child.text().map(str::to_owned)),
+                "step" => add(&mut settings.steps, spanned(child)),
                 "prompt" => add(&mut settings.prompt, self.prompt(child)),
                 "show" => add(&mut settings.shows, self.show(child)),
                 "handoff" => add(&mut settings.handoffs, child.text().map(str::to_owned)),
@@ -170,7 +206,10 @@ impl Lowering<'_> {
                 "label" => {
                     add(&mut settings.labels, child.arguments().filter_map(read::name).map(str::to_owned))
                 }
-                "retry" => _ = settings.retry.get_or_insert(Self::retry(child)),
+                "retry" => {
+                    let retry = self.retry(child);
+                    settings.retry.get_or_insert(retry);
+                }
                 "timeout" => {
                     let timeout = self.timeout(child);
                     settings.timeout.get_or_insert(timeout);
@@ -181,6 +220,10 @@ impl Lowering<'_> {
                 }
                 _ => {}
             }
+        }
+        if node.children().any(|child| child.name() == "review") {
+            let nodes = node.children().filter(|child| child.name() == "review");
+            settings.review = Some(self.reviews(nodes));
         }
         if verifies {
             let nodes = node.children().filter(|child| child.name() == "verify");
@@ -238,6 +281,12 @@ impl Lowering<'_> {
         }
         level
     }
+}
+
+/// The node's text, and where it stands.
+pub(super) fn spanned(node: Node) -> Option<Spanned<String>> {
+    let entry = node.argument(0)?;
+    Some(Spanned::new(read::text(entry)?.to_owned(), entry.value_span))
 }
 
 fn add<T>(list: &mut Option<Vec<T>>, more: impl IntoIterator<Item = T>) {

@@ -2,11 +2,14 @@
 //!
 //! Does not know which unit a use ends up in; `settings` puts uses together.
 
+use std::collections::BTreeSet;
+
 use camino::Utf8Path;
 
 use super::Lowering;
 use crate::diagnostic::{Applicability, Diagnostic};
 use crate::plan::model::{Param, ParamKind, Skip, Verification, VerifierIx};
+use crate::plan::names::Lookup;
 use crate::plan::params;
 use crate::plan::read::{self, Node};
 use crate::source::{Span, Spanned};
@@ -183,10 +186,39 @@ impl Lowering<'_> {
         self.report(found);
     }
 
+    /// Adds, by verifier, what the verifiers of a unit or gate need, without parameters: one that never ran has not
+    /// passed. What the unit skips stays out.
+    pub(super) fn add_needed(&self, verify: &mut Vec<Verification>, skipped: &[VerifierIx]) {
+        let mut known: BTreeSet<VerifierIx> =
+            verify.iter().map(|verification| verification.verifier).collect();
+        known.extend(skipped);
+        let before = verify.len();
+        let mut next = 0;
+        while let Some(verification) = verify.get(next) {
+            next += 1;
+            for needed in self.verifiers[verification.verifier.0 as usize].needs.clone() {
+                if known.insert(needed.value) {
+                    verify.push(Verification {
+                        verifier: needed.value,
+                        arguments: Vec::new(),
+                        expect_fail: false,
+                        span: needed.span,
+                    });
+                }
+            }
+        }
+        if verify.len() > before {
+            verify.sort_by_key(|verification| verification.verifier);
+        }
+    }
+
     pub(super) fn skip(&mut self, node: Node) -> Option<Skip> {
         let entry = node.argument(0)?;
         let name = read::name(entry)?;
-        let known = self.verifier(name, entry.value_span);
+        let known = match self.reviewer_names.lookup(name) {
+            Lookup::Found(_) => Some(()),
+            _ => self.verifier(name, entry.value_span).map(|_| ()),
+        };
         let reason = node.text_of("reason");
         if reason.is_none() && node.property("reason").is_none() && !node.is_broken() {
             let end = Span { start: node.head().end, ..node.head() };

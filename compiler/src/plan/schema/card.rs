@@ -20,7 +20,7 @@ Plans for loopc, on one card. A feature's plan is a file NAME.loop.kdl; what pla
   NAME      bare: a letter or digit, then letters, digits, . _ -; in quotes if it begins with a digit
   TEXT      in quotes; raw: #\"...\"#; several lines: \"\"\" on lines of its own around them
   PATH      in quotes, from the repository's root, or with ./ from the file it stands in; GLOB: also * ** ? [ab] {a,b}
-  TIME \"1h30m\"   USD 2.5   REGEX as in ripgrep   REF \"path\" or \"path#Heading\"   no true, false, null
+  TIME \"1h30m\"   DATE \"2027-01-31\"   USD 2.5   REGEX as in ripgrep   REF \"path\" or \"path#Heading\"   no true, false, null
   node*     may stand several times, and adds up        key=X!  must be given        X...  one or more
 ";
 
@@ -105,6 +105,7 @@ fn kind(ty: Type) -> String {
         Type::Count(..) => "N",
         Type::Money => "USD",
         Type::Duration => "TIME",
+        Type::Date => "DATE",
         Type::Argv => "WORD",
         Type::Value => "VALUE",
         Type::Word(words) => {

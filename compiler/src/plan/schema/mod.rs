@@ -99,6 +99,8 @@ pub enum Type {
     Money,
     /// `1h30m`, `45m`, `500ms`.
     Duration,
+    /// A day: `2027-01-31`.
+    Date,
     /// A word of a command: taken as written.
     Argv,
     /// A parameter's value: a text or a number.

@@ -38,11 +38,6 @@ impl NodeSpec {
         self.open = open;
         self
     }
-
-    const fn not_yet(mut self, meanwhile: &'static str) -> NodeSpec {
-        self.since = Since::NotYet(meanwhile);
-        self
-    }
 }
 
 const fn property(name: &'static str, ty: Type, doc: &'static str) -> Property {
@@ -65,10 +60,6 @@ const fn word(name: &'static str) -> Word {
     Word { name, since: Since::Now }
 }
 
-const fn later(name: &'static str, meanwhile: &'static str) -> Word {
-    Word { name, since: Since::NotYet(meanwhile) }
-}
-
 const fn takes(positions: &'static [Argument], required: usize, repeats: bool) -> Arguments {
     Arguments { positions, required, repeats }
 }
@@ -83,13 +74,25 @@ const TEXT: Arguments = takes(&[argument("a text", Type::Text)], 1, false);
 const UNITS: Arguments = takes(&[argument("a unit's id", Type::Name)], 1, true);
 const GATES: Arguments = takes(&[argument("a gate's id", Type::Name)], 1, true);
 const VERIFIERS: Arguments = takes(&[argument("a verifier's id", Type::Name)], 1, true);
-const VERIFIER: Arguments = takes(&[argument("a verifier's id", Type::Name)], 1, false);
+const VERIFIER: Arguments = takes(&[argument("a verifier's or reviewer's id", Type::Name)], 1, false);
 const PATTERNS: Arguments = takes(&[argument("a path or pattern", Type::Glob)], 1, true);
 const REFERENCES: Arguments = takes(&[argument("a path, or path#Heading", Type::Reference)], 1, true);
 const COMMAND: Arguments = takes(&[argument("a program and its arguments", Type::Argv)], 1, true);
 const VARIABLES: Arguments = takes(&[argument("a variable's name", Type::Variable)], 1, true);
 
 const EFFORT: Type = Type::Word(&[word("low"), word("medium"), word("high"), word("xhigh"), word("max")]);
+/// The classes of failure that another attempt can answer.
+const FAILURE: Type = Type::Word(&[
+    word("agent-exit"),
+    word("idle-timeout"),
+    word("timeout"),
+    word("rate-limited"),
+    word("bad-report"),
+    word("out-of-scope"),
+    word("empty-diff"),
+    word("verify-failed"),
+    word("review-rejected"),
+]);
 const LEVEL: Type = Type::Word(&[word("allow"), word("warn"), word("deny")]);
 const PARAM_TYPE: Type =
     Type::Word(&[word("text"), word("name"), word("path"), word("glob"), word("number"), word("list")]);
@@ -121,16 +124,20 @@ static RETRY: NodeSpec = node("retry", NONE, "how often a failing unit is tried"
     .properties(&[
         property("attempts", Type::Count(1, 100), "attempts in all, the first included; default 3")
             .required(),
-        property("backoff", Type::Duration, "how long to wait between attempts")
-            .not_yet("leave it out; the next attempt follows at once"),
+        property("backoff", Type::Duration, "how long to wait between attempts; default: not at all"),
+        property(
+            "from",
+            Type::Word(&[word("scratch"), word("patch")]),
+            "what an attempt after the first begins with: the start tree (default), or also the last attempt's patch",
+        ),
     ])
     .children(&[&RETRY_ON]);
 static RETRY_ON: NodeSpec = node(
     "on",
-    takes(&[argument("a class of failure", Type::Name)], 1, true),
-    "the failures that are tried again",
+    takes(&[argument("a class of failure", FAILURE)], 1, true),
+    "the failures that are tried again; default: all but `rate-limited`, which ends the run",
 )
-.not_yet("leave it out; each class of failure has its own answer");
+.many();
 static TIMEOUT: NodeSpec = node("timeout", NONE, "how long one attempt may take").properties(&[
     property("total", Type::Duration, "in all"),
     property("idle", Type::Duration, "without any output"),
@@ -153,14 +160,17 @@ static REVIEW: NodeSpec = node(
 )
 .many()
 .properties(&[
-    property("rounds", Type::Count(1, 100), "how often the author may answer"),
+    property(
+        "rounds",
+        Type::Count(1, 100),
+        "how many reviews of a unit may reject it; default: each attempt",
+    ),
     property(
         "policy",
         Type::Word(&[word("all"), word("any"), word("advisory")]),
-        "whose word counts; default all",
+        "all (default) or any of them must agree; advisory: what they find is told and stops nothing",
     ),
-])
-.not_yet("check the result with a verifier, or ask a person with `manual`");
+]);
 static PROMPT: NodeSpec = node(
     "prompt",
     takes(&[argument("a text", Type::Text)], 0, false),
@@ -207,7 +217,7 @@ const PREDICATES: &[&NodeSpec] =
 static ACCEPT: NodeSpec = node("accept", TEXT, "an acceptance criterion, and what checks it")
     .many()
     .properties(&[
-        property("by", Type::Name, "a verifier (which it adds) or a manual"),
+        property("by", Type::Name, "a verifier or reviewer (which it adds), or a manual"),
         property(
             "before",
             Type::Word(&[word("fail")]),
@@ -242,7 +252,7 @@ static COVERS: NodeSpec = node(
     "requirements that the unit serves",
 )
 .many();
-static SKIP: NodeSpec = node("skip", VERIFIER, "removes a verifier of the defaults")
+static SKIP: NodeSpec = node("skip", VERIFIER, "removes a verifier or reviewer of the defaults")
     .many()
     .properties(&[property("reason", Type::Text, "why; recorded")]);
 static CONSTRAINT: NodeSpec = node("constraint", TEXT, "what the work must keep to").many();
@@ -374,6 +384,7 @@ static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified toge
         &USE,
         &ACCEPT,
         &VERIFY,
+        &REVIEW,
         &BUDGET,
         &REPAIR,
         &APPROVE,
@@ -387,17 +398,14 @@ static REQUIREMENT: NodeSpec = node(
 )
 .many()
 .properties(&[property("ref", Type::Reference, "where it is written down")]);
-static SHARED: NodeSpec = node("shared", PATTERNS, "files to which unordered units may each add whole lines")
-    .many()
-    .not_yet("order the units that write the file with `after`, or let a first unit make the skeleton");
+static SHARED: NodeSpec =
+    node("shared", PATTERNS, "files to which unordered units may each add whole lines").many();
 static DERIVED: NodeSpec =
     node("derived", PATTERNS, "files that a command makes anew after patches are applied")
         .many()
-        .children(&[&RUN, &SHELL])
-        .not_yet("let one unit write the file, and order the others with `after`");
-static DISCARD: NodeSpec = node("discard", PATTERNS, "files that are removed before the scope is checked")
-    .many()
-    .not_yet("have git ignore them, or list them in `writes`");
+        .children(&[&RUN, &SHELL]);
+static DISCARD: NodeSpec =
+    node("discard", PATTERNS, "files that are removed before the scope is checked").many();
 static FEATURE: NodeSpec = node("feature", ID, "what is to be built, as gates of units")
     .properties(&[TITLE, MILESTONE, property("base", Type::Text, "the branch to start from")])
     .children(&[
@@ -435,11 +443,7 @@ static AGENT: NodeSpec = node("agent", ID, "who can do the work of units")
     .properties(&[
         property(
             "via",
-            Type::Word(&[
-                word("claude"),
-                word("command"),
-                later("codex", "start it from a script of yours, with `via=command`"),
-            ]),
+            Type::Word(&[word("claude"), word("codex"), word("opencode"), word("gemini"), word("command")]),
             "how it is started",
         )
         .required(),
@@ -450,27 +454,26 @@ static AGENT: NodeSpec = node("agent", ID, "who can do the work of units")
 static REVIEWER: NodeSpec = node("reviewer", ID, "an agent that judges results")
     .many()
     .properties(&[
-        AGENT_PROPERTY,
+        property("agent", Type::Name, "who reads; default: the agent of the unit, in a session of its own"),
         property(
             "blocks",
-            Type::Word(&[word("minor"), word("major"), word("critical")]),
-            "from which weight on",
+            Type::Word(&[word("none"), word("minor"), word("major"), word("critical")]),
+            "the least weight of a finding that rejects the result; default major, none: never",
         ),
     ])
-    .children(&[&PROMPT])
-    .not_yet("check results with a verifier, or ask a person with `manual`");
+    .children(&[&PROMPT]);
 static PARAM: NodeSpec =
     node("param", ID, "a value that a use may give; `${name}` stands for it").many().properties(&[
         property("type", PARAM_TYPE, "text (default), name, path, glob, number or list"),
         property("default", Type::Value, "without one, each use must give it"),
     ]);
 static TOOL: NodeSpec = node("tool", COMMAND, "a command whose output is part of the key").many();
-static VERIFIER_NEEDS: NodeSpec = node("needs", VERIFIERS, "verifiers that must have passed before")
-    .many()
-    .not_yet("put both commands into one `shell`");
-static VERIFIER_WRITES: NodeSpec = node("writes", PATTERNS, "what the verifier may write")
-    .many()
-    .not_yet("leave it out; it runs on a copy of its own, and what it writes is dropped");
+static VERIFIER_NEEDS: NodeSpec =
+    node("needs", VERIFIERS, "verifiers that must have passed before this one runs").many();
+static VERIFIER_WRITES: NodeSpec =
+    node("writes", PATTERNS, "what the verifier writes; dropped with the copy that it runs on").many();
+static FLAKY: NodeSpec = node("flaky", NONE, "a failure is believed only when it comes again")
+    .properties(&[property("retries", Type::Count(1, 10), "how often it may run again").required()]);
 static KNOWN_FAILURE: NodeSpec = node(
     "known-failure",
     takes(&[argument("a failure's id", Type::Text)], 1, false),
@@ -479,9 +482,8 @@ static KNOWN_FAILURE: NodeSpec = node(
 .many()
 .properties(&[
     property("reason", Type::Text, "why it is let pass").required(),
-    property("expires", Type::Text, "until when: `2027-01-31`"),
-])
-.not_yet("leave that test out in the verifier's command");
+    property("expires", Type::Date, "the last day on which it is let pass: \"2027-01-31\""),
+]);
 static VERIFIER_NODE: NodeSpec = node("verifier", ID, "a command that judges a tree")
     .many()
     .properties(&[
@@ -490,13 +492,12 @@ static VERIFIER_NODE: NodeSpec = node("verifier", ID, "a command that judges a t
             Type::Word(&[word("narrow"), word("broad")]),
             "narrow: for each unit; broad: at gates only",
         ),
-        property("cwd", Type::Path, "the directory to run in").not_yet("begin a `shell` with `cd`"),
+        property("cwd", Type::Path, "the directory to run in; default: the repository's root"),
         property(
             "isolation",
             Type::Word(&[word("enforce"), word("observe"), word("off")]),
-            "how `inputs` are held",
-        )
-        .not_yet("leave it out; the whole tree is in the key"),
+            "enforce: it sees its `inputs` and nothing else; observe: what it read is recorded; off (default): it sees the whole tree",
+        ),
     ])
     .children(&[
         &PARAM,
@@ -510,6 +511,7 @@ static VERIFIER_NODE: NodeSpec = node("verifier", ID, "a command that judges a t
         &TIMEOUT,
         &EXIT,
         &STDOUT,
+        &FLAKY,
         &KNOWN_FAILURE,
         &LINT,
     ]);
@@ -523,16 +525,15 @@ static SANDBOX: NodeSpec = node(
     property(
         "mode",
         Type::Word(&[word("required"), word("best-effort"), word("off")]),
-        "what happens without one",
+        "required: nothing runs without one; best-effort (default): as far as the machine allows; off: without one",
     ),
     property(
         "network",
         Type::Word(&[word("deny"), word("hosts"), word("allow")]),
-        "which hosts it may reach",
+        "deny (default of verifiers), allow (default of agents), or hosts: those listed",
     ),
 ])
-.children(&[&SANDBOX_HOSTS, &SANDBOX_READ, &SANDBOX_WRITE])
-.not_yet("leave it out; agents and verifiers are confined as far as the machine allows");
+.children(&[&SANDBOX_HOSTS, &SANDBOX_READ, &SANDBOX_WRITE]);
 static SANDBOX_HOSTS: NodeSpec =
     node("hosts", takes(&[argument("a host", Type::Text)], 1, true), "hosts that it may reach").many();
 static SANDBOX_READ: NodeSpec =

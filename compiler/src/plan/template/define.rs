@@ -11,6 +11,7 @@ use crate::plan::model::{Param, ParamKind, UnusedParameter};
 use crate::plan::names::{Lookup, Names, duplicate};
 use crate::plan::params;
 use crate::plan::read::{self, Node};
+use crate::plan::schema::Open;
 use crate::plan::stdlib;
 use crate::plan::substitute::{self, Part};
 use crate::source::{SourceMap, Span, Spanned};
@@ -280,8 +281,12 @@ impl Placeholders<'_> {
         }
         let takes = node.spec().arguments;
         let room = argument.is_some_and(|at| takes.repeats && at + 1 >= takes.positions.len());
-        // What is more than the node takes was reported as such.
-        if room || argument.is_some_and(|at| at >= takes.positions.len()) {
+        // What is more than the node takes, and what it does not know, was reported as such.
+        let unknown = entry.key.as_ref().is_some_and(|key| node.spec().property(&key.name).is_none());
+        if room
+            || (unknown && node.spec().open == Open::Closed)
+            || argument.is_some_and(|at| at >= takes.positions.len())
+        {
             return;
         }
         let place = match &entry.key {

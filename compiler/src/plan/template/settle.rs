@@ -116,17 +116,21 @@ fn moved(found: Diagnostic, map: &SourceMap) -> Diagnostic {
 }
 
 /// An edit of a template is an edit of every expansion. What replaces a word that stands there letter for letter may
-/// be meant for all of them; anything else is shown and never applied.
+/// be meant for all of them; a further line is shown and never applied, and what names units of one expansion would be
+/// wrong in the others.
 fn fix_in_template(mut fix: Fix, map: &SourceMap) -> Option<Fix> {
     for edit in &mut fix.edits {
         if map.expansion(edit.span.file).is_none() {
             continue;
         }
         let old = map.text(edit.span);
-        if old.contains("${") {
+        let id = map.expansion(edit.span.file).map(|expansion| format!("{}/", expansion.id));
+        let of_one =
+            id.is_some_and(|id| edit.text.contains(&id)) || (old.is_empty() && edit.text.contains('/'));
+        if of_one || old.contains("${") {
             return None;
         }
-        if edit.span.is_empty() || edit.text.contains('/') {
+        if edit.span.is_empty() {
             fix.applicability = Applicability::Display;
         }
         edit.span = written(edit.span, map);

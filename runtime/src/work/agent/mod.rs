@@ -38,9 +38,14 @@ pub struct Report {
 /// The command line of `agent` for a unit with this policy. `confined`: our own sandbox is around it.
 pub fn invocation(agent: &AgentDef, policy: &Policy, confined: bool) -> Invocation {
     match agent.via {
-        Via::Command => {
+        // Before anything is paid, a run refuses what it has no back end for.
+        Via::Command | Via::Codex | Via::Opencode | Via::Gemini => {
             let argv = agent.run.iter().chain(&agent.args).cloned().collect();
-            Invocation { argv, env: BTreeMap::new() }
+            // A script has no other way to know them.
+            let settings = [("LOOP_MODEL", &policy.model), ("LOOP_EFFORT", &policy.effort)];
+            let env =
+                settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+            Invocation { argv, env: env.collect() }
         }
         Via::Claude => claude::invocation(agent, policy, confined),
     }
@@ -49,7 +54,7 @@ pub fn invocation(agent: &AgentDef, policy: &Policy, confined: bool) -> Invocati
 /// Names of environment variables that the back end needs from the user, besides the plan's.
 pub fn credentials(agent: &AgentDef) -> &'static [&'static str] {
     match agent.via {
-        Via::Command => &[],
+        Via::Command | Via::Codex | Via::Opencode | Via::Gemini => &[],
         Via::Claude => claude::CREDENTIALS,
     }
 }
@@ -57,7 +62,7 @@ pub fn credentials(agent: &AgentDef) -> &'static [&'static str] {
 /// Reads the end of an attempt. Order: our own limits, the stream's terminal event, then the exit code.
 pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], report: Option<&[u8]>) -> Report {
     let mut said = match agent.via {
-        Via::Command => Report::default(),
+        Via::Command | Via::Codex | Via::Opencode | Via::Gemini => Report::default(),
         Via::Claude => claude::read(stdout),
     };
     match end {
@@ -103,7 +108,7 @@ pub fn read_end(agent: &AgentDef, end: &End, stdout: &[u8], stderr: &[u8], repor
 /// A line of the agent's output as a person may want to see it; `None` if it says nothing to people.
 pub fn shown(agent: &AgentDef, line: &str) -> Option<String> {
     match agent.via {
-        Via::Command => Some(line.to_owned()),
+        Via::Command | Via::Codex | Via::Opencode | Via::Gemini => Some(line.to_owned()),
         Via::Claude => claude::shown(line),
     }
 }

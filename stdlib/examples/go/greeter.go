@@ -1,0 +1,2 @@
+// Package greeter greets.
+package greeter

@@ -1,0 +1,7 @@
+// Package greeter greets.
+package greeter
+
+// Greeting is what to say to somebody.
+func Greeting(name string) string {
+	return "Hello, " + name
+}

@@ -1,0 +1,1 @@
+export default [{ ignores: ["work/"] }, { rules: { "no-unused-vars": "error", "prefer-const": "error" } }];

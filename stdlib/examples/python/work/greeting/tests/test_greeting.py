@@ -1,0 +1,7 @@
+"""Greetings."""
+
+from greeter import greeting
+
+
+def test_it_names_whom_it_greets() -> None:
+    assert greeting("you") == "Hello, you"
