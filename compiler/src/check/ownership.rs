@@ -52,9 +52,8 @@ impl<'p> Writers<'p> {
         let (patterns, mut uses) = grouped(placed.flat_map(|(unit, said, position)| {
             let lists = [(&said.writes, false), (&said.creates, true)];
             lists.into_iter().flat_map(move |(list, creates)| {
-                list.iter().map(move |pattern| {
-                    (&pattern.value, Use { unit, span: pattern.span, creates, position })
-                })
+                list.iter()
+                    .map(move |pattern| (&pattern.value, Use { unit, span: pattern.span, creates, position }))
             })
         }));
         uses.change_each(|uses| {

@@ -362,19 +362,27 @@ fn has_extension(tokens: &[Token], end: usize) -> bool {
     dot > 0 && begins && part[dot + 1..].iter().all(letters)
 }
 
-/// What the one path of a match ends with, if the pattern names files by their extension and spells no directory
-/// like one. Two such patterns have nothing below each other: they meet only at a path that ends with both texts.
-pub(super) fn file_suffix(tokens: &[Token], fold: Fold) -> Option<String> {
+/// What the names of the files that a pattern matches begin and end with.
+pub(super) struct FileName {
+    pub(super) begin: String,
+    pub(super) end: String,
+}
+
+/// What the name of a match is like, if the pattern names files by their extension and spells no directory like one.
+/// Two such patterns have nothing below each other: they meet only at a path whose name fits both.
+pub(super) fn file_name(tokens: &[Token], fold: Fold) -> Option<FileName> {
     let directories = (0..tokens.len()).filter(|at| tokens[*at] == Token::Separator);
     if !has_extension(tokens, tokens.len()) || directories.into_iter().any(|at| has_extension(tokens, at)) {
         return None;
     }
-    let spelt = tokens
-        .iter()
-        .rev()
-        .map_while(|token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None });
-    let reversed: Vec<char> = spelt.collect();
-    Some(reversed.into_iter().rev().collect())
+    let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
+    let name = &tokens[tokens.iter().rposition(boundary).map_or(0, |at| at + 1)..];
+    let spelt = |token: &Token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None };
+    let reversed: Vec<char> = name.iter().rev().map_while(spelt).collect();
+    Some(FileName {
+        begin: name.iter().map_while(spelt).collect(),
+        end: reversed.into_iter().rev().collect(),
+    })
 }
 
 struct Product<'p> {

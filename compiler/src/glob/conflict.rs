@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 
-use super::automaton::{Fold, file_suffix, prefix};
+use super::automaton::{FileName, Fold, file_name, prefix};
 use super::grouped::beginning;
 use super::{Pattern, Shape, overlap};
 
@@ -60,7 +60,7 @@ struct Entry<'p> {
     side: usize,
     index: usize,
     /// Tells most patterns with a wildcard in front, such as `**/a.rs` and `**/b.rs`, apart.
-    suffix: OnceCell<Option<String>>,
+    name: OnceCell<Option<FileName>>,
 }
 
 fn add_entries<'p>(entries: &mut Vec<Entry<'p>>, pattern: &'p Pattern, side: usize, index: usize) {
@@ -69,8 +69,8 @@ fn add_entries<'p>(entries: &mut Vec<Entry<'p>>, pattern: &'p Pattern, side: usi
         if whole && key.len() < 16 {
             first |= u128::from(b'/') << (8 * (15 - key.len()));
         }
-        let suffix = OnceCell::new();
-        entries.push(Entry { key, whole, beginning: first, pattern, alternative, side, index, suffix });
+        let name = OnceCell::new();
+        entries.push(Entry { key, whole, beginning: first, pattern, alternative, side, index, name });
     };
     let folded = |text: &str| text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
     let text = pattern.as_str();
@@ -108,25 +108,23 @@ impl Entry<'_> {
         }
     }
 
-    fn suffix(&self) -> Option<&str> {
-        let suffix = || {
-            self.pattern
-                .alternatives()
-                .get(self.alternative)
-                .and_then(|tokens| file_suffix(tokens, Fold::Case))
+    fn name(&self) -> Option<&FileName> {
+        let name = || {
+            let alternatives = self.pattern.alternatives();
+            alternatives.get(self.alternative).and_then(|tokens| file_name(tokens, Fold::Case))
         };
-        self.suffix.get_or_init(suffix).as_deref()
+        self.name.get_or_init(name).as_ref()
     }
 
-    fn may_end_like(&self, other: &Entry<'_>) -> bool {
+    /// May both match a file of one name?
+    fn may_share_a_name(&self, other: &Entry<'_>) -> bool {
         if self.whole && other.whole {
             // Of two paths, one of which begins with the other, there is nothing more to know.
             return true;
         }
-        match (self.suffix(), other.suffix()) {
-            (Some(a), Some(b)) => a.ends_with(b) || b.ends_with(a),
-            _ => true,
-        }
+        let (Some(a), Some(b)) = (self.name(), other.name()) else { return true };
+        (a.begin.starts_with(&b.begin) || b.begin.starts_with(&a.begin))
+            && (a.end.ends_with(&b.end) || b.end.ends_with(&a.end))
     }
 }
 
@@ -134,7 +132,7 @@ fn each_with_each((left, right): (&[Entry<'_>], &[Entry<'_>])) -> Vec<(usize, us
     let mut pairs = Vec::new();
     for one in left {
         for two in right {
-            if (one.begins_with(two) || two.begins_with(one)) && one.may_end_like(two) {
+            if (one.begins_with(two) || two.begins_with(one)) && one.may_share_a_name(two) {
                 pairs.push((one.index, two.index));
             }
         }
@@ -157,7 +155,7 @@ fn near(entries: &[Entry<'_>], across: bool) -> Vec<(usize, usize)> {
             while stack.pop_if(|top| !entry.begins_with(top)).is_some() {}
         }
         let others = if across { &stacks[1 - entry.side] } else { &stacks[entry.side] };
-        for other in others.iter().filter(|other| entry.may_end_like(other)) {
+        for other in others.iter().filter(|other| entry.may_share_a_name(other)) {
             pairs.push(if entry.side == 0 { (entry.index, other.index) } else { (other.index, entry.index) });
         }
         stacks[entry.side].push(entry);
