@@ -77,10 +77,12 @@ pub struct Position {
 
 impl SourceFile {
     pub fn new(path: Utf8PathBuf, text: String) -> SourceFile {
-        let mut line_starts = vec![0];
+        // Plans have about forty bytes a line.
+        let mut line_starts = Vec::with_capacity(text.len() / 32 + 1);
+        line_starts.push(0);
         let bytes = text.as_bytes();
-        for (at, byte) in bytes.iter().enumerate() {
-            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+        for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+            if bytes[at] == b'\n' || bytes.get(at + 1) != Some(&b'\n') {
                 line_starts.push(at as u32 + 1);
             }
         }

@@ -13,6 +13,7 @@ mod demo;
 mod fmt;
 mod fuzz;
 mod gates;
+mod growth;
 mod init;
 mod model_server;
 mod output;

@@ -319,7 +319,7 @@ fn read_error(error: &std::io::Error) -> ReadError {
 impl Sources for DiskSources {
     fn size(&self, path: &Utf8Path) -> Option<u64> {
         let (_, found) = self.resolve(path).ok()?;
-        found.is_file().then(|| found.len())
+        found.is_file().then_some(found.len())
     }
 
     /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.

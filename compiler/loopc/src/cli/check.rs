@@ -54,7 +54,10 @@ pub(super) fn run(paths: &[Utf8PathBuf], output: &Output, options: &Options) -> 
         compilation.add_unasked();
     }
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
-    match print(&report(&compilation, &target, output, options)) {
+    let printed = print(&report(&compilation, &target, output, options));
+    // The program ends here: to give a large plan back piece by piece would take longer than some of the phases.
+    std::mem::forget(compilation);
+    match printed {
         // The verdict stands, whether or not anybody reads on.
         Ok(()) | Err(Failure::ReaderGone) => Ok(exit),
         Err(failure) => Err(failure),

@@ -2,11 +2,11 @@
 //!
 //! Does not know whether the order of gates makes sense.
 
+use super::Lowering;
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::feature::{IMPLIED_GATE, labels};
 use super::settings::asked_for_by;
-use super::Lowering;
 use crate::diagnostic::Diagnostic;
 use crate::plan::import::Loaded;
 use crate::plan::model::*;

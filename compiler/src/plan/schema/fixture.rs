@@ -12,6 +12,7 @@ use crate::source::{FileId, SourceFile};
 use crate::syntax;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test compares with a file of the repository")]
 fn the_reference_fixture_uses_the_whole_language() {
     let directory =
         Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/check/reference/repo"));
