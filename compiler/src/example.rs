@@ -38,6 +38,9 @@ pub fn repository(rule: &Rule, text: &str) -> MemorySources {
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
     }
+    if let Some((path, content)) = pages::made(rule) {
+        sources.insert(path, content);
+    }
     if pages::is_whole(rule) {
         sources = sources.whole();
     }
@@ -45,6 +48,8 @@ pub fn repository(rule: &Rule, text: &str) -> MemorySources {
         let lines = std::str::from_utf8(content).unwrap_or_default().lines();
         sources = lines.fold(sources, |sources, line| sources.ignoring(line.trim_matches('/')));
     }
+    // What expires in an example has or has not by now, on any day.
+    sources.today = crate::source::Date::parse("2026-01-01");
     sources
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Does not know the inside of the programs; unit tests stand next to the code.
 
+mod bad_input;
 mod check;
 mod claude_cli;
 mod claude_exec;
@@ -14,6 +15,7 @@ mod fuzz;
 mod gates;
 mod init;
 mod model_server;
+mod output;
 mod pictures;
 mod plan_diff;
 mod process;

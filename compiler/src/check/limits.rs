@@ -29,7 +29,7 @@ fn dollars(micro: u64) -> String {
 }
 
 /// `3h20m`.
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     let mut out = String::new();
     let mut rest = ms;
     for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {

@@ -46,6 +46,13 @@ pub fn files(rule: &Rule) -> impl Iterator<Item = (&'static str, &'static [u8])>
     FILES.iter().filter(|(name, ..)| *name == rule.name).map(|(_, path, content)| (*path, *content))
 }
 
+/// A file of an example that is too long to be kept: `docs/guide.md`, of which one section is short.
+pub fn made(rule: &Rule) -> Option<(&'static str, String)> {
+    let long = "What could be said in few words is said in many, and then again.\n".repeat(4_000);
+    (rule.name == "prompt-too-large")
+        .then(|| ("docs/guide.md", format!("# Guide\n\n{long}\n# Tone\n\nPlain words.\n")))
+}
+
 /// Rules that hold a plan against all files of its repository: their examples are whole repositories. Others leave open
 /// what else there is.
 const WHOLE: &[&str] = &[

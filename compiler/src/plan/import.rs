@@ -484,7 +484,7 @@ pub(crate) fn unreadable(problem: &ReadProblem) -> (&'static str, String) {
             ("path-escape", "is a symbolic link that leads out of the repository".to_owned())
         }
         ReadProblem::Source(ReadError::TooLarge(limit)) => {
-            ("unreadable-text", format!("is larger than {limit} bytes, the most that is read"))
+            ("unreadable-text", format!("is larger than {} MiB, the most that is read", limit >> 20))
         }
         ReadProblem::Source(ReadError::Denied(words)) => ("missing-file", format!("cannot be read: {words}")),
     }

@@ -70,6 +70,9 @@ pub fn is_variable(text: &str) -> bool {
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Milliseconds of a hundred years. Nothing runs that long, and far beyond it numbers would not fit into a journal.
+const LONGEST: u64 = 36_525 * 86_400_000;
+
 /// Milliseconds of `1h30m`, `45m`, `500ms`: whole numbers with `d`, `h`, `m`, `s`, `ms`, the greater unit first.
 ///
 /// # Errors
@@ -104,7 +107,11 @@ pub fn duration(text: &str) -> Result<u64, String> {
         total = amount.and_then(|amount| total.checked_add(amount)).ok_or("it is too long")?;
         rest = behind;
     }
-    if total == 0 { Err("it must be longer than nothing".to_owned()) } else { Ok(total) }
+    match total {
+        0 => Err("it must be longer than nothing".to_owned()),
+        LONGEST.. => Err("it is too long: more than a hundred years".to_owned()),
+        _ => Ok(total),
+    }
 }
 
 /// A day written as `2027-01-31`: year, month and day, with all their digits.

@@ -8,7 +8,7 @@ use super::definitions::id_span;
 use super::gate::Stated;
 use super::paths::Negation;
 use super::settings::{Settings, Skipped, defaults_for, join_rules};
-use super::{Level, Lowering, kind_or_default, unreadable};
+use super::{Level, Lowering, kind_or_default};
 use crate::diagnostic::Diagnostic;
 use crate::plan::import::Loaded;
 use crate::plan::model::*;
@@ -114,7 +114,7 @@ impl Lowering<'_> {
             Value::Integer(_) | Value::Number(_) => self.map.text(entry.value_span).to_owned(),
             Value::Bool(_) | Value::Null => return None,
         };
-        (!unreadable(&id)).then_some((id, entry.value_span))
+        (!self.is_told(&id, entry.value_span)).then_some((id, entry.value_span))
     }
 
     pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
@@ -263,7 +263,7 @@ impl Lowering<'_> {
             match self.requirements.lookup(name) {
                 Lookup::Found(requirement) => list.push(Spanned::new(requirement, entry.value_span)),
                 Lookup::Unusable => {}
-                Lookup::Unknown if unreadable(name) => {}
+                Lookup::Unknown if self.is_told(name, entry.value_span) => {}
                 Lookup::Unknown => {
                     let found = self.requirements.unknown("unknown-requirement", name, entry.value_span);
                     let found = match self.requirements.iter().next() {

@@ -2,11 +2,11 @@
 //!
 //! Does not know whether the order of gates makes sense.
 
+use super::Lowering;
 use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
 use super::feature::{IMPLIED_GATE, labels};
 use super::settings::asked_for_by;
-use super::{Lowering, unreadable};
 use crate::diagnostic::Diagnostic;
 use crate::plan::import::Loaded;
 use crate::plan::model::*;
@@ -236,7 +236,7 @@ impl Lowering<'_> {
             match self.gates.lookup(name) {
                 Lookup::Found(gate) => needs.push(Spanned::new(gate, span)),
                 Lookup::Unusable => {}
-                Lookup::Unknown if unreadable(name) => {}
+                Lookup::Unknown if self.is_told(name, span) => {}
                 Lookup::Unknown => {
                     let found = match self.units.get(name) {
                         Some((_, unit)) => Diagnostic::new(

@@ -190,7 +190,9 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.is_lost(name) || unreadable(name) => return None,
+            Lookup::Unknown if self.ids_lost || self.is_lost(name) || self.is_told(name, span) => {
+                return None;
+            }
             Lookup::Unknown => {}
         }
         let found = match self.gates.get(name) {
@@ -207,6 +209,12 @@ impl Lowering<'_> {
         let found = self.suggest_local(found, name, span);
         self.report(found);
         None
+    }
+
+    /// Was the name itself reported? It is empty, or holds a comma that a bare word swallowed; in quotes a comma is
+    /// what the author wrote, and the name is one like any other.
+    fn is_told(&self, name: &str, span: Span) -> bool {
+        name.is_empty() || (name.contains(',') && !self.map.text(span).contains('"'))
     }
 
     /// In a template, a near name is looked for among its own ones first.
@@ -232,7 +240,7 @@ impl Lowering<'_> {
                 return Some(agent);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         let found = self.agents.unknown("unknown-agent", name, span);
@@ -252,7 +260,7 @@ impl Lowering<'_> {
                 return Some(verifier);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         if let Some((_, reviewer)) = self.reviewer_names.get(name) {
@@ -276,11 +284,6 @@ impl Lowering<'_> {
         self.report(found);
         None
     }
-}
-
-/// A name that holds what was reported as swallowed punctuation, or nothing.
-fn unreadable(name: &str) -> bool {
-    name.is_empty() || name.contains(',')
 }
 
 /// The kind under which a unit's defaults are found.
