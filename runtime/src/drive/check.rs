@@ -32,8 +32,8 @@ use crate::workspace::tree_id;
 const DEFAULT_TOTAL: Duration = Duration::from_secs(30 * 60);
 /// What is kept of a verifier's output as evidence.
 const EVIDENCE: usize = 32 * 1024;
-/// What a shell says when it cannot change into a directory; no check lists it as success by accident.
-const NO_DIRECTORY: i32 = 254;
+/// Stands for the end of a command that had no directory to run in: no program ends so, and no check can list it.
+const NO_DIRECTORY: i32 = 256;
 
 /// What came of checking a tree.
 #[derive(Default)]
