@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::glob::PatternSet;
 use loop_compiler::graph::{
-    AskCriterion, Check, Command, Isolation, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
+    AskCriterion, Check, Command, Isolation, Network, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
     verify_key,
 };
 
@@ -346,7 +346,16 @@ impl Run {
                 self.places.export(&place, &ground.repository, tree, ground.store.as_ref())?;
             }
             self.prepare_place(&place).await?;
-            run_in(&self.places, &place, check, definition, &self.cancel).await
+            let profile = {
+                let ground = self.ground.borrow();
+                let sandbox = &ground.graph.verifier_sandbox;
+                self.places.as_the_plan_says(
+                    self.places.verifier_profile(&place),
+                    sandbox,
+                    &ground.repository,
+                )?
+            };
+            run_in(&self.places, &place, profile, check, definition, &self.cancel).await
         }
         .await;
         self.places.remove("checks", &place.nonce);
@@ -433,7 +442,8 @@ impl Run {
             tools,
             prepare,
             // Unconfined it cannot be taken away, and a verdict got with it is another one.
-            network: !self.places.detected().containment.is_confined(),
+            network: !self.places.detected().containment.is_confined()
+                || self.ground.borrow().graph.verifier_sandbox.network == Some(Network::Allow),
             cwd: definition.cwd.as_deref(),
         };
         Ok(verify_key(&inputs).key)

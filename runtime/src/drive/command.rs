@@ -11,15 +11,17 @@ use super::error::DriveError;
 use super::place::{Place, Places};
 use crate::fault::ExitCode;
 use crate::process::{Cancel, End, Limits, Outcome, Shim};
+use crate::sandbox::Profile;
 use crate::work::verify::excerpt;
 
 /// What a verifier may take if the plan sets no limit.
 const DEFAULT_TOTAL: Duration = Duration::from_secs(30 * 60);
 
-/// Runs a check in a place that is ready for it.
+/// Runs a check in a place that is ready for it. `profile` is what a verifier may reach.
 pub(super) async fn run_in(
     places: &Places,
     place: &Place,
+    profile: Profile,
     check: &Check,
     definition: &VerifierDef,
     cancel: &Cancel,
@@ -34,7 +36,7 @@ pub(super) async fn run_in(
         idle: definition.timeout.idle_ms.map(Duration::from_millis),
         ..Limits::default()
     };
-    let profile = places.with_program(places.verifier_profile(place), &argv);
+    let profile = places.with_program(profile, &argv);
     let mut spec = places.command(place, &argv, env, "/dev/null".into(), limits, profile);
     if let Some(cwd) = &definition.cwd {
         spec.cwd = place.worktree.join(cwd);

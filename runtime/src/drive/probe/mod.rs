@@ -225,7 +225,12 @@ impl Room {
             }
             run_prepare(&self.places, &place, &worktree.prepare, &self.cancel).await?;
             let before = self.changed(&place);
-            let outcome = run_in(&self.places, &place, check, definition, &self.cancel).await?;
+            let profile = self.places.as_the_plan_says(
+                self.places.verifier_profile(&place),
+                &self.ground.graph.verifier_sandbox,
+                &self.ground.repository,
+            )?;
+            let outcome = run_in(&self.places, &place, profile, check, definition, &self.cancel).await?;
             let judged = judge(check, &outcome);
             let allowed = loop_compiler::glob::PatternSet::parse(&definition.writes).ok();
             let mut touched = self.changed(&place);
