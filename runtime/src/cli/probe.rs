@@ -66,5 +66,8 @@ pub(super) fn run(args: &ProbeArgs) -> Result<ExitCode, Failure> {
 fn here(root: &Utf8Path) -> Utf8PathBuf {
     let current = current_directory().ok().and_then(|current| current.canonicalize_utf8().ok());
     let root = root.canonicalize_utf8().ok();
-    current.zip(root).and_then(|(current, root)| Some(current.strip_prefix(root).ok()?.to_owned())).unwrap_or_default()
+    current
+        .zip(root)
+        .and_then(|(current, root)| Some(current.strip_prefix(root).ok()?.to_owned()))
+        .unwrap_or_default()
 }

@@ -12,8 +12,8 @@ use loop_compiler::graph::{
     verify_key,
 };
 
-use super::error::DriveError;
 use super::command::{run_in, run_prepare};
+use super::error::DriveError;
 use super::place::Place;
 use super::progress::Note;
 use super::{Run, nonce};

@@ -123,7 +123,8 @@ fn of_verifier(
     let place = uses.first().map_or(verifier.id.span, |user| user.span);
     writes(verifier, observed, found);
     if let Some(again) = observed.again.as_ref().filter(|again| differs(&observed.judged, again)) {
-        let message = format!("`{id}` says different things about one tree: {}", both(&observed.judged, again));
+        let message =
+            format!("`{id}` says different things about one tree: {}", both(&observed.judged, again));
         found.push(
             Diagnostic::new("flaky-at-base", verifier.id.span, message)
                 .label(place, "used here")
@@ -156,7 +157,9 @@ fn of_verifier(
             found.push(with_output(
                 Diagnostic::new("unclassified-failure", verifier.id.span, message)
                     .label(place, "used here, and no criterion names it")
-                    .help(format!("mend what it finds before the run, or let a unit do so: `accept \"...\" by={id}`"))
+                    .help(format!(
+                        "mend what it finds before the run, or let a unit do so: `accept \"...\" by={id}`"
+                    ))
                     .help("or say which failures are known: `known-failure ID reason=`"),
                 observed,
             ));
@@ -180,9 +183,13 @@ fn already_green(user: &Use<'_>, id: &str, found: &mut Vec<Diagnostic>) {
             None => continue,
         };
         found.push(
-            Diagnostic::new("already-green", span, format!("`{id}` passes before any work: it proves nothing here"))
-                .at(what)
-                .help("let it check what is not there yet, and see it fail once"),
+            Diagnostic::new(
+                "already-green",
+                span,
+                format!("`{id}` passes before any work: it proves nothing here"),
+            )
+            .at(what)
+            .help("let it check what is not there yet, and see it fail once"),
         );
     }
 }
@@ -201,13 +208,16 @@ fn of_condition(plan: &CheckedPlan, observed: &Observed, found: &mut Vec<Diagnos
         let diagnostic = match observed.judged.verdict {
             Verdict::Errored if observed.judged.environment => {
                 let message = format!("the criterion's command {}", observed.judged.message);
-                Diagnostic::new("missing-tool", criterion.span, message).help("install the program, or correct the command")
+                Diagnostic::new("missing-tool", criterion.span, message)
+                    .help("install the program, or correct the command")
             }
-            Verdict::Passed if criterion.predicates.len() == 1 => {
-                Diagnostic::new("already-green", criterion.span, "the criterion holds before any work".to_owned())
-                    .at("its command succeeds on the base")
-                    .help("let it check what is not there yet, and see it fail once")
-            }
+            Verdict::Passed if criterion.predicates.len() == 1 => Diagnostic::new(
+                "already-green",
+                criterion.span,
+                "the criterion holds before any work".to_owned(),
+            )
+            .at("its command succeeds on the base")
+            .help("let it check what is not there yet, and see it fail once"),
             _ => continue,
         };
         found.push(diagnostic);

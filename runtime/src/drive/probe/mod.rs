@@ -155,7 +155,8 @@ impl Room {
             let criteria = node.ask.criteria.iter().chain(&node.policy.gate_criteria);
             for predicate in criteria.flat_map(|criterion| &criterion.predicates) {
                 if let Predicate::Command(check) = predicate {
-                    checks.insert((String::new(), check.clone()), super::check::criterion_verifier("", check));
+                    checks
+                        .insert((String::new(), check.clone()), super::check::criterion_verifier("", check));
                 }
             }
         }
@@ -172,10 +173,14 @@ impl Room {
             for criterion in &node.ask.criteria {
                 // What must be missing, or unchanged, holds before the work as well: it is there to stay so.
                 let tells = criterion.predicates.iter().any(|predicate| {
-                    matches!(predicate, Predicate::Exists(_) | Predicate::Matches { .. } | Predicate::Changed(_))
+                    matches!(
+                        predicate,
+                        Predicate::Exists(_) | Predicate::Matches { .. } | Predicate::Changed(_)
+                    )
                 });
                 let view = View { start: tree, end: tree, read: &read };
-                let all = criterion.predicates.iter().all(|predicate| matches!(holds(predicate, &view), Held::Yes));
+                let all =
+                    criterion.predicates.iter().all(|predicate| matches!(holds(predicate, &view), Held::Yes));
                 if tells && all {
                     found.push((node.id.clone(), criterion.text.clone()));
                 }
@@ -234,7 +239,9 @@ impl Room {
             let judged = judge(check, &outcome);
             let allowed = loop_compiler::glob::PatternSet::parse(&definition.writes).ok();
             let mut touched = self.changed(&place);
-            touched.retain(|path| !before.contains(path) && !allowed.as_ref().is_some_and(|set| set.matches(path)));
+            touched.retain(|path| {
+                !before.contains(path) && !allowed.as_ref().is_some_and(|set| set.matches(path))
+            });
             let text = [outcome.stdout.bytes.as_slice(), outcome.stderr.bytes.as_slice()].concat();
             let shown = excerpt(&text, SHOWN);
             let (masked, _) = secrets::mask(&shown);
