@@ -37,6 +37,10 @@ pub fn repository(rule: &Rule, text: &str) -> MemorySources {
     sources.insert(PLAN, plan);
     for (path, content) in pages::files(rule) {
         sources.insert(path, content);
+        // A script that names its interpreter is meant to be started.
+        if content.starts_with(b"#!") {
+            sources = sources.program(path);
+        }
     }
     if let Some((path, content)) = pages::made(rule) {
         sources.insert(path, content);
