@@ -5,6 +5,7 @@
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod conformance;
 mod crash;
 mod crash_kinds;
 mod damage;
