@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod claude_cli;
 mod claude_exec;
+mod conformance;
 mod crash;
 mod crash_kinds;
 mod damage;
