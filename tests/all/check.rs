@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use loop_compiler::diagnostic::RULES;
 use loop_compiler::diagnostic::render::Format;
 use loop_tests::{Place, fixture, loopc_command, output_of, text};
 
@@ -253,10 +254,14 @@ fn every_rule_is_explained_by_code_and_by_name() {
         assert_eq!(by_name.stdout, by_code.stdout, "{name}");
         let page = text(&by_name.stdout);
         assert!(page.starts_with(&format!("{code}/{name} (")), "{page}");
-        assert!(
+        // What only a probe or a run finds is shown by its example alone.
+        let rule = RULES.iter().find(|rule| rule.name == name).expect("only rules are listed");
+        assert_eq!(
             page.contains(&format!("[{code}/{name}]: ")),
-            "the example's own diagnostics are missing:\n{page}"
+            rule.is_of_the_compiler(),
+            "the example's own diagnostics, which only the compiler can make:\n{page}"
         );
+        assert!(page.contains("that breaks it:\n\n    "), "the example is missing:\n{page}");
     }
 }
 
