@@ -64,6 +64,8 @@ pub struct SourceFile {
     pub path: Utf8PathBuf,
     pub text: String,
     line_starts: Vec<u32>,
+    /// Every character is one byte: then columns need no counting, which matters where a megabyte is one line.
+    ascii: bool,
 }
 
 /// A place for people: 1-based line and 1-based column, the column counted in Unicode scalar values.
@@ -75,14 +77,17 @@ pub struct Position {
 
 impl SourceFile {
     pub fn new(path: Utf8PathBuf, text: String) -> SourceFile {
-        let mut line_starts = vec![0];
+        // Plans have about forty bytes a line.
+        let mut line_starts = Vec::with_capacity(text.len() / 32 + 1);
+        line_starts.push(0);
         let bytes = text.as_bytes();
-        for (at, byte) in bytes.iter().enumerate() {
-            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+        for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+            if bytes[at] == b'\n' || bytes.get(at + 1) != Some(&b'\n') {
                 line_starts.push(at as u32 + 1);
             }
         }
-        SourceFile { path, text, line_starts }
+        let ascii = text.is_ascii();
+        SourceFile { path, text, line_starts, ascii }
     }
 
     /// 0-based number of the line that holds the byte `offset`.
@@ -109,7 +114,8 @@ impl SourceFile {
     pub fn position(&self, offset: u32) -> Position {
         let line = self.line_of(offset);
         let start = self.line_start(line) as usize;
-        let column = self.text[start..(offset as usize).min(self.text.len())].chars().count();
+        let before = &self.text[start..(offset as usize).min(self.text.len())];
+        let column = if self.ascii { before.len() } else { before.chars().count() };
         Position { line: line as u32 + 1, column: column as u32 + 1 }
     }
 }
@@ -148,6 +154,13 @@ impl SourceMap {
     pub fn file(&self, id: FileId) -> &SourceFile {
         let id = self.expansion(id).map_or(id, |expansion| expansion.file);
         &self.files[id.0 as usize]
+    }
+
+    /// The same files and expansions with other texts; every id means here what it means there.
+    pub fn with_texts(&self, mut text: impl FnMut(FileId, &SourceFile) -> String) -> SourceMap {
+        let files =
+            self.files().map(|(id, file)| SourceFile::new(file.path.clone(), text(id, file))).collect();
+        SourceMap { files, expansions: self.expansions.clone() }
     }
 
     /// Notes an expansion; places in it have the returned file.
@@ -208,6 +221,11 @@ pub trait Sources {
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError>;
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
+
+    /// How many bytes a file has; `None` if it cannot be read.
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        self.read(path).ok().map(|bytes| bytes.len() as u64)
+    }
 
     /// The day on which the plan is compiled, for what expires; `None`: nothing does.
     fn today(&self) -> Option<Date> {

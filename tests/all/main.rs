@@ -2,6 +2,7 @@
 //!
 //! Does not know the inside of the programs; unit tests stand next to the code.
 
+mod bad_input;
 mod check;
 mod claude_cli;
 mod claude_exec;
@@ -13,8 +14,10 @@ mod demo;
 mod fmt;
 mod fuzz;
 mod gates;
+mod growth;
 mod init;
 mod model_server;
+mod output;
 mod pictures;
 mod plan_diff;
 mod process;
@@ -28,6 +31,7 @@ mod rules_input;
 mod rules_limits;
 mod rules_options;
 mod rules_processes;
+mod rules_project;
 mod rules_scope;
 mod rules_units;
 mod rules_user;
@@ -35,6 +39,7 @@ mod rules_verifier;
 mod rules_word;
 mod spec;
 mod stdlib;
+mod templates;
 mod tidy;
 
 #[test]

@@ -10,7 +10,7 @@ use super::near::Near;
 use super::ownership::scope;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Pattern, overlapping_between};
+use crate::glob::{Pattern, grouped, overlapping_between};
 use crate::markdown::{SectionError, heading_at, section};
 use crate::plan::{Reference, UnitIx, headings};
 use crate::source::{PathKind, ReadError, Span};
@@ -92,13 +92,10 @@ struct Made<'p> {
 
 impl<'p> Made<'p> {
     fn of(context: &Context<'_>, named: &[Named<'p>]) -> Made<'p> {
-        let mut writers: BTreeMap<&Pattern, Vec<UnitIx>> = BTreeMap::new();
-        for (at, unit) in context.plan.units.iter().enumerate() {
-            for pattern in scope(unit) {
-                writers.entry(&pattern.value).or_default().push(UnitIx(at as u32));
-            }
-        }
-        let (patterns, writers): (Vec<&Pattern>, Vec<Vec<UnitIx>>) = writers.into_iter().unzip();
+        let units = context.plan.units.iter().enumerate();
+        let (patterns, writers) = grouped(
+            units.flat_map(|(at, unit)| scope(unit).map(move |pattern| (&pattern.value, UnitIx(at as u32)))),
+        );
         let paths: Vec<&str> =
             named.iter().map(|named| named.path.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
         let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path)).collect();

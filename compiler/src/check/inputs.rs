@@ -8,7 +8,7 @@ use super::order::By;
 use super::ownership::{Use, Writers, chains, scope};
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Pattern, overlap_outside, overlapping_between};
+use crate::glob::{Pattern, grouped, overlap_outside, overlapping_between};
 use crate::plan::{Unit, UnitIx};
 use crate::source::Span;
 
@@ -55,10 +55,10 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
             })
         })
         .collect();
-    let mut reads: BTreeMap<&Pattern, Vec<Read<'_>>> = BTreeMap::new();
+    let mut reads: Vec<(&Pattern, Read<'_>)> = Vec::new();
     let mut add = |pattern, unit, span, word, excluded| {
         if let Some(position) = context.order.position(unit) {
-            reads.entry(pattern).or_default().push(Read { unit, position, span, word, excluded });
+            reads.push((pattern, Read { unit, position, span, word, excluded }));
         }
     };
     for (at, unit) in units.iter().enumerate() {
@@ -69,7 +69,7 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
         }
     }
     files.iter().for_each(|(unit, word, span, pattern)| add(pattern, *unit, *span, word, Vec::new()));
-    let (patterns, reads): (Vec<&Pattern>, Vec<Vec<Read<'_>>>) = reads.into_iter().unzip();
+    let (patterns, reads) = grouped(reads);
 
     let chains = chains(context, By::NeedsAndGates, writers);
     let mut asked: Vec<(&Read<'_>, Use, usize, usize)> = Vec::new();

@@ -11,7 +11,11 @@ use std::collections::BTreeMap;
 use super::order::By;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Overlap, Pattern, overlap_outside, overlapping_between, overlapping_pairs};
+use crate::glob::{
+    Lists, Overlap, Pattern, grouped, overlap_outside, overlapping_between, overlapping_pairs,
+};
+use crate::plan::schema::PLAN_KIND;
+use crate::plan::values::{PLAN_SUFFIX, may_write_plan_file};
 use crate::plan::{Plan, Role, Unit, UnitIx};
 use crate::source::Span;
 
@@ -37,32 +41,27 @@ pub(super) struct Use {
 /// What units may write: each distinct pattern with its users, in landing order, one use a unit.
 pub(super) struct Writers<'p> {
     pub(super) patterns: Vec<&'p Pattern>,
-    pub(super) uses: Vec<Vec<Use>>,
+    pub(super) uses: Lists<Use>,
 }
 
 impl<'p> Writers<'p> {
     fn of(context: &Context<'p>) -> Writers<'p> {
-        let mut by_pattern: BTreeMap<&Pattern, Vec<Use>> = BTreeMap::new();
-        for (at, unit) in context.plan.units.iter().enumerate() {
+        let units = context.plan.units.iter().enumerate();
+        let placed = units.filter_map(|(at, unit)| {
             let unit_ix = UnitIx(at as u32);
-            let Some(position) = context.order.position(unit_ix) else { continue };
-            let uses = [(&unit.writes, false), (&unit.creates, true)];
-            for (pattern, creates) in
-                uses.into_iter().flat_map(|(list, creates)| list.iter().map(move |one| (one, creates)))
-            {
-                by_pattern.entry(&pattern.value).or_default().push(Use {
-                    unit: unit_ix,
-                    span: pattern.span,
-                    creates,
-                    position,
-                });
-            }
-        }
-        let (patterns, mut uses): (Vec<_>, Vec<Vec<Use>>) = by_pattern.into_iter().unzip();
-        for uses in &mut uses {
+            context.order.position(unit_ix).map(|position| (unit_ix, unit, position))
+        });
+        let (patterns, mut uses) = grouped(placed.flat_map(|(unit, said, position)| {
+            let lists = [(&said.writes, false), (&said.creates, true)];
+            lists.into_iter().flat_map(move |(list, creates)| {
+                list.iter()
+                    .map(move |pattern| (&pattern.value, Use { unit, span: pattern.span, creates, position }))
+            })
+        }));
+        uses.change_each(|uses| {
             uses.sort_by_key(|user| (user.position, !user.creates, user.span));
             uses.dedup_by_key(|user| user.unit);
-        }
+        });
         Writers { patterns, uses }
     }
 }
@@ -102,31 +101,41 @@ fn protected_writes(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let files: Vec<Pattern> = files.chain([Pattern::of_path("loop.kdl")]).collect();
     let protected: Vec<&Pattern> =
         files.iter().chain(plan.protect.iter().map(|pattern| &pattern.value)).collect();
-    let mut by_pattern: BTreeMap<&Pattern, Vec<(&Unit, Span)>> = BTreeMap::new();
-    for unit in &plan.units {
-        for pattern in scope(unit) {
-            by_pattern.entry(&pattern.value).or_default().push((unit, pattern.span));
-        }
-    }
-    let (written, uses): (Vec<&Pattern>, Vec<_>) = by_pattern.into_iter().unzip();
-    let mut found: BTreeMap<usize, Overlap> = BTreeMap::new();
+    let scopes =
+        plan.units.iter().flat_map(|unit| scope(unit).map(move |one| (&one.value, (unit, one.span))));
+    let (written, uses) = grouped(scopes);
+    let mut found: BTreeMap<usize, Vec<Overlap>> = BTreeMap::new();
     for overlap in overlapping_between(&written, &protected) {
-        found.entry(overlap.first).or_insert(overlap);
+        found.entry(overlap.first).or_default().push(overlap);
     }
     for (at, pattern) in written.iter().enumerate() {
-        let (why, label) = if pattern.spells_part(".git") {
-            (".git, which belongs to git".to_owned(), None)
-        } else if let Some(overlap) = found.get(&at) {
-            match overlap.second.checked_sub(files.len()) {
-                None => (format!("`{}`, of which the plan is made", files[overlap.second]), None),
-                Some(rule) => {
-                    (format!("`{}`, which is protected", overlap.path), Some(plan.protect[rule].span))
-                }
-            }
-        } else {
-            continue;
-        };
+        let in_git = pattern.spells_part(".git");
+        let overlaps = found.get(&at).map(Vec::as_slice).unwrap_or_default();
         for (unit, span) in &uses[at] {
+            let of_plan = |overlap: &&Overlap| overlap.second < files.len();
+            let allowed = |overlap: &&Overlap| {
+                of_plan(overlap)
+                    && unit.kind == PLAN_KIND
+                    && may_write_plan_file(files[overlap.second].as_str(), &unit.kind)
+            };
+            let (why, label) = if in_git {
+                (".git, which belongs to git".to_owned(), None)
+            } else if let Some(overlap) = overlaps.iter().find(|overlap| !allowed(overlap)) {
+                match overlap.second.checked_sub(files.len()) {
+                    None => (format!("`{}`, of which the plan is made", files[overlap.second]), None),
+                    Some(rule) => {
+                        (format!("`{}`, which is protected", overlap.path), Some(plan.protect[rule].span))
+                    }
+                }
+            } else if !may_write_plan_file(pattern.as_str(), &unit.kind) {
+                let why = match pattern.as_str().ends_with(PLAN_SUFFIX) {
+                    true => "a plan file; only a unit with `kind=plan` may",
+                    false => "a project's file, and for people",
+                };
+                (format!("`{pattern}`, which is {why}"), None)
+            } else {
+                continue;
+            };
             let message = format!("`{}` may write {why}", unit.id.value);
             let mut diagnostic = Diagnostic::new("protected-write", *span, message)
                 .at(format!("`{pattern}` covers it"))
@@ -166,7 +175,7 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
     let mut asked: Vec<(Use, Use, usize)> = Vec::new();
     for (at, overlap) in overlaps.iter().enumerate() {
         let sides = [overlap.first, overlap.second];
-        pairs(sides.map(|side| writers.uses[side].as_slice()), sides.map(|side| chains[side]), |a, b| {
+        pairs(sides.map(|side| &writers.uses[side]), sides.map(|side| chains[side]), |a, b| {
             asked.push((a, b, at));
         });
     }

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::Pattern;
+use super::{Pattern, Shape};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Token {
@@ -19,13 +19,17 @@ pub(super) enum Token {
     Any,
     /// `*`
     Run,
-    /// `[...]`; ranges are sorted and hold both ends.
-    Set {
-        negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    /// `[...]`
+    Set(Box<Set>),
     /// `**/`: any number of parts, each with the `/` behind it. Never last.
     Parts,
+}
+
+/// The characters of a `[...]`; ranges are sorted and hold both ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Set {
+    pub(super) negated: bool,
+    pub(super) ranges: Vec<(char, char)>,
 }
 
 /// Whether `A` and `a` are one character.
@@ -61,7 +65,8 @@ impl Token {
             Token::Char(own) => fold.char(*own) == c,
             Token::Separator => false,
             Token::Any | Token::Run | Token::Parts => true,
-            Token::Set { negated, ranges } => {
+            Token::Set(set) => {
+                let Set { negated, ranges } = &**set;
                 let holds = |c: char| ranges.iter().any(|(low, high)| *low <= c && c <= *high);
                 let single_item = |(low, high): &(char, char)| low == high && fold.char(*low) == c;
                 match fold {
@@ -145,6 +150,39 @@ pub(super) fn spells_part(tokens: &[Token], name: &str) -> bool {
 /// Is `path` the same as `top`, or below it?
 pub(super) fn covers(top: &str, path: &str) -> bool {
     path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// As [`covers`], of texts that are not folded yet.
+fn covers_folded(top: &str, path: &str, fold: Fold) -> bool {
+    rest_folded(top, path, fold).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What follows in `text` behind `beginning`, if it begins so.
+fn rest_folded<'t>(beginning: &str, text: &'t str, fold: Fold) -> Option<&'t str> {
+    let mut rest = text.chars();
+    let begins = beginning.chars().all(|c| rest.next().is_some_and(|other| fold.char(other) == fold.char(c)));
+    begins.then_some(rest.as_str())
+}
+
+/// Is the pattern spelt out up to a last `**` or `*`, and does the path lie below that directory?
+fn lies_in_tree(path: &str, pattern: &Pattern, fold: Fold) -> bool {
+    let Shape::Wild(alternatives) = &pattern.shape else { return false };
+    let [tokens] = &**alternatives else { return false };
+    let Some((Token::Run, directory)) = tokens.split_last() else { return false };
+    let mut rest = path.chars();
+    let mut at_end = false;
+    for token in directory {
+        let spelt = match token {
+            Token::Char(c) => fold.char(*c),
+            Token::Separator => '/',
+            _ => return false,
+        };
+        if rest.next().map(|c| fold.char(c)) != Some(spelt) {
+            return false;
+        }
+        at_end = spelt == '/';
+    }
+    (at_end || directory.is_empty()) && !rest.as_str().is_empty()
 }
 
 /// What every covered path, with a `/` put behind it, begins with.
@@ -237,19 +275,27 @@ const MOST_STATES: usize = 20_000;
 ///
 /// Searches the product of two automata; of the excluded ones, all positions are followed at once.
 pub(super) fn common_path(a: &Pattern, b: &Pattern, excluded: &[&Pattern], fold: Fold) -> Option<String> {
-    if let (Some(one), Some(two), []) = (a.literal(), b.literal(), excluded) {
-        // By far the most frequent case needs no search.
-        let deeper = if one.chars().count() >= two.chars().count() { one } else { two };
-        let folded = |text: &str| text.chars().map(|c| fold.char(c)).collect::<String>();
-        let (top, path) = (folded(if deeper == one { two } else { one }), folded(deeper));
-        return covers(&top, &path).then(|| deeper.to_owned());
+    if excluded.is_empty() {
+        // By far the most frequent cases need no search.
+        match (a.literal(), b.literal()) {
+            (Some(one), Some(two)) => {
+                let (deeper, top) =
+                    if one.chars().count() >= two.chars().count() { (one, two) } else { (two, one) };
+                return covers_folded(top, deeper, fold).then(|| deeper.to_owned());
+            }
+            (Some(path), None) if lies_in_tree(path, b, fold) => return Some(path.to_owned()),
+            (None, Some(path)) if lies_in_tree(path, a, fold) => return Some(path.to_owned()),
+            _ => {}
+        }
     }
+    let [a, b] = [a.alternatives(), b.alternatives()];
+    let excluded: Vec<_> = excluded.iter().map(|pattern| pattern.alternatives()).collect();
     let excluded: Vec<&[Token]> =
-        excluded.iter().flat_map(|pattern| pattern.alternatives.iter().map(Vec::as_slice)).collect();
-    let all = a.alternatives.iter().chain(&b.alternatives).map(Vec::as_slice).chain(excluded.iter().copied());
+        excluded.iter().flat_map(|alternatives| alternatives.iter().map(Vec::as_slice)).collect();
+    let all = a.iter().chain(b.iter()).map(Vec::as_slice).chain(excluded.iter().copied());
     let letters = alphabet(all, fold);
-    for left in &a.alternatives {
-        for right in &b.alternatives {
+    for left in a.iter() {
+        for right in b.iter() {
             let product = Product { left, right, excluded: &excluded, letters: &letters, fold };
             if let Some(path) = product.search() {
                 return Some(as_written(path, [left, right], fold));
@@ -275,9 +321,9 @@ fn alphabet<'t>(all: impl Iterator<Item = &'t [Token]>, fold: Fold) -> Vec<char>
     for token in all.flatten() {
         match token {
             Token::Char(c) => spelt.push(*c),
-            Token::Set { ranges, .. } => {
+            Token::Set(set) => {
                 ranged = true;
-                edges.extend(ranges.iter().flat_map(|(low, high)| [Some(*low), after(*high)]).flatten());
+                edges.extend(set.ranges.iter().flat_map(|(low, high)| [Some(*low), after(*high)]).flatten());
             }
             _ => {}
         }
@@ -316,19 +362,27 @@ fn has_extension(tokens: &[Token], end: usize) -> bool {
     dot > 0 && begins && part[dot + 1..].iter().all(letters)
 }
 
-/// What the one path of a match ends with, if the pattern names files by their extension and spells no directory
-/// like one. Two such patterns have nothing below each other: they meet only at a path that ends with both texts.
-pub(super) fn file_suffix(tokens: &[Token], fold: Fold) -> Option<String> {
+/// What the names of the files that a pattern matches begin and end with.
+pub(super) struct FileName {
+    pub(super) begin: String,
+    pub(super) end: String,
+}
+
+/// What the name of a match is like, if the pattern names files by their extension and spells no directory like one.
+/// Two such patterns have nothing below each other: they meet only at a path whose name fits both.
+pub(super) fn file_name(tokens: &[Token], fold: Fold) -> Option<FileName> {
     let directories = (0..tokens.len()).filter(|at| tokens[*at] == Token::Separator);
     if !has_extension(tokens, tokens.len()) || directories.into_iter().any(|at| has_extension(tokens, at)) {
         return None;
     }
-    let spelt = tokens
-        .iter()
-        .rev()
-        .map_while(|token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None });
-    let reversed: Vec<char> = spelt.collect();
-    Some(reversed.into_iter().rev().collect())
+    let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
+    let name = &tokens[tokens.iter().rposition(boundary).map_or(0, |at| at + 1)..];
+    let spelt = |token: &Token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None };
+    let reversed: Vec<char> = name.iter().rev().map_while(spelt).collect();
+    Some(FileName {
+        begin: name.iter().map_while(spelt).collect(),
+        end: reversed.into_iter().rev().collect(),
+    })
 }
 
 struct Product<'p> {

@@ -14,27 +14,44 @@
 
 mod automaton;
 mod conflict;
+mod grouped;
 mod parse;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
+use smol_str::SmolStr;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 pub use conflict::{Overlap, overlapping_between, overlapping_pairs};
+pub use grouped::{Lists, grouped};
 
 use automaton::{Fold, Token};
 
+/// Bytes of the longest pattern. Systems take no longer paths, and comparing patterns costs more than their length.
+const LONGEST: usize = 4_096;
+
 /// A parsed path pattern. `!` in front negates (in `inputs` only).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct Pattern {
-    text: String,
+    text: SmolStr,
     negated: bool,
-    literal: Option<String>,
+    shape: Shape,
+}
+
+/// What the text of a pattern says. It follows from the text; plans have many patterns, most of them plain paths.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// The path that the text spells, letter for letter.
+    Plain,
+    /// A path whose text has escapes.
+    Escaped(Box<str>),
     /// Free of braces: what is matched is any of these.
-    alternatives: Vec<Vec<Token>>,
+    Wild(Arc<[Vec<Token>]>),
 }
 
 impl Pattern {
@@ -42,30 +59,54 @@ impl Pattern {
     ///
     /// The error says in a few words what is wrong. Absolute paths and `..` parts are errors too.
     pub fn parse(text: &str) -> Result<Pattern, String> {
+        if text.len() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} bytes, which no path is"));
+        }
         let (text, negated) = match text.strip_prefix('!') {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        let text = parse::normal_form(&text.nfc().collect::<String>());
+        if parse::is_plain(text) {
+            return Ok(Pattern { negated, ..Pattern::spelt(text) });
+        }
+        let composed = normalised(text);
+        let text = parse::normal_form(&composed);
         let alternatives = parse::alternatives(&text)?;
         let literal = match alternatives.as_slice() {
             [tokens] => automaton::literal(tokens),
             _ => None,
         };
-        Ok(Pattern { text, negated, literal, alternatives })
+        let shape = match literal {
+            Some(literal) => Shape::spelling(&text, literal),
+            None => Shape::Wild(alternatives.into()),
+        };
+        Ok(Pattern { text: text.into(), negated, shape })
+    }
+
+    /// The pattern, if it is a relative path in normal form without any character that means more than itself.
+    pub fn plain(text: &str) -> Option<Pattern> {
+        (parse::is_plain(text) && !text.starts_with('!')).then(|| Pattern::spelt(text))
+    }
+
+    fn spelt(path: &str) -> Pattern {
+        Pattern { text: path.into(), negated: false, shape: Shape::Plain }
     }
 
     /// The pattern that names this path alone, whatever characters it is made of.
     pub fn of_path(path: &str) -> Pattern {
+        if let Some(pattern) = Pattern::plain(path) {
+            return pattern;
+        }
         let mut text = String::new();
-        for c in parse::normal_form(&path.nfc().collect::<String>()).chars() {
+        for c in parse::normal_form(&normalised(path)).chars() {
             if "*?[]{}!\\".contains(c) {
                 text.push('\\');
             }
             text.push(c);
         }
-        let tokens = automaton::spelt(&normalised(path));
-        Pattern { text, negated: false, literal: automaton::literal(&tokens), alternatives: vec![tokens] }
+        let literal = automaton::literal(&automaton::spelt(&normalised(path))).unwrap_or_default();
+        let shape = Shape::spelling(&text, literal);
+        Pattern { text: text.into(), negated: false, shape }
     }
 
     /// The pattern as written, without `!`, in normal form (no `./`, no doubled or trailing `/`).
@@ -79,21 +120,72 @@ impl Pattern {
 
     /// The one path that the pattern names (with everything below it), if it has no wildcard.
     pub fn literal(&self) -> Option<&str> {
-        self.literal.as_deref()
+        match &self.shape {
+            Shape::Plain => Some(&self.text),
+            Shape::Escaped(literal) => Some(literal),
+            Shape::Wild(_) => None,
+        }
     }
 
     /// Does one of the pattern's path parts spell `name`, in whatever case?
     pub fn spells_part(&self, name: &str) -> bool {
-        self.alternatives.iter().any(|tokens| automaton::spells_part(tokens, name))
+        match &self.shape {
+            Shape::Plain if self.text.len() < name.len() => false,
+            Shape::Plain if self.text.is_ascii() && name.is_ascii() => {
+                self.text.split('/').any(|part| part.eq_ignore_ascii_case(name))
+            }
+            _ => self.alternatives().iter().any(|tokens| automaton::spells_part(tokens, name)),
+        }
     }
 
     /// Does the pattern name this path, or one above it? `!` is not looked at.
     pub fn matches(&self, path: &str) -> bool {
         let path = normalised(path);
-        match &self.literal {
-            Some(literal) => automaton::covers(literal, &path),
-            None => self.alternatives.iter().any(|tokens| automaton::matches(tokens, &path)),
+        match (&self.shape, self.literal()) {
+            (_, Some(literal)) => automaton::covers(literal, &path),
+            (Shape::Wild(alternatives), None) => {
+                let spelt = self.text.find(['*', '?', '[', '{', '\\']).unwrap_or(0);
+                path.as_bytes().starts_with(&self.text.as_bytes()[..spelt])
+                    && alternatives.iter().any(|tokens| automaton::matches(tokens, &path))
+            }
+            (_, None) => false,
         }
+    }
+
+    /// Each alternative as tokens.
+    fn alternatives(&self) -> Cow<'_, [Vec<Token>]> {
+        match (&self.shape, self.literal()) {
+            (Shape::Wild(alternatives), _) => Cow::Borrowed(alternatives),
+            (_, literal) => Cow::Owned(vec![automaton::spelt(literal.unwrap_or_default())]),
+        }
+    }
+}
+
+impl Shape {
+    /// The shape of the pattern `text`, which has no wildcard and spells `literal`.
+    fn spelling(text: &str, literal: String) -> Shape {
+        if text == literal { Shape::Plain } else { Shape::Escaped(literal.into()) }
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialOrd for Pattern {
+    fn partial_cmp(&self, other: &Pattern) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pattern {
+    /// By the text, from which all else follows.
+    fn cmp(&self, other: &Pattern) -> Ordering {
+        self.text.as_str().cmp(&other.text).then(self.negated.cmp(&other.negated))
     }
 }
 

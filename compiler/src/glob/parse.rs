@@ -2,23 +2,43 @@
 //!
 //! Does not know what a pattern is compared with.
 
-use super::automaton::Token;
+use std::borrow::Cow;
+
+use super::automaton::{Set, Token};
 
 /// More alternatives than this are refused: `{a,b}` beside `{a,b}` multiplies.
 const MOST_ALTERNATIVES: usize = 256;
 /// Braces within braces.
 const DEEPEST: usize = 8;
 
+/// Does the text spell a path, in normal form, of ASCII characters that mean nothing else?
+pub(super) fn is_plain(text: &str) -> bool {
+    let ordinary =
+        |byte: u8| byte.is_ascii() && !matches!(byte, b'*' | b'?' | b'[' | b']' | b'{' | b'}' | b'\\' | 0);
+    text.bytes().all(ordinary) && is_normal(text) && !text.split('/').any(|part| part == "..")
+}
+
+/// Nothing is to be dropped, and the path is not absolute.
+fn is_normal(text: &str) -> bool {
+    text.split('/').all(|part| !part.is_empty() && part != ".")
+}
+
 /// Drops what does not change the meaning: `.` parts, doubled and trailing `/`.
-pub(super) fn normal_form(text: &str) -> String {
+pub(super) fn normal_form(text: &str) -> Cow<'_, str> {
+    if is_normal(text) {
+        return Cow::Borrowed(text);
+    }
     let absolute = text.starts_with('/');
     let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let rest = parts.join("/");
-    if absolute { format!("/{rest}") } else { rest }
+    Cow::Owned(if absolute { format!("/{rest}") } else { rest })
 }
 
 /// The pattern without braces: one token list an alternative.
 pub(super) fn alternatives(text: &str) -> Result<Vec<Vec<Token>>, String> {
+    if !text.contains(['{', '}']) {
+        return Ok(vec![tokens(text)?]);
+    }
     let mut alternatives: Vec<Vec<Token>> =
         expand(text, 0)?.iter().map(|text| tokens(text)).collect::<Result<_, _>>()?;
     alternatives.sort();
@@ -135,31 +155,33 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     if text.starts_with('/') {
         return Err("the path is absolute; paths begin at the repository's root, without `/`".to_owned());
     }
-    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.is_empty() {
+    let mut parts = text.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();
+    if parts.peek().is_none() {
         return Err("it names no path (`**` names everything)".to_owned());
     }
-    let mut tokens: Vec<Token> = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
-        if *part == ".." {
+    let mut tokens: Vec<Token> = Vec::with_capacity(text.len());
+    while let Some(part) = parts.next() {
+        let last = parts.peek().is_none();
+        if part == ".." {
             return Err("`..` leads out of where the path begins".to_owned());
         }
-        if *part == "**" && at + 1 < parts.len() {
+        if part == "**" && !last {
             if tokens.last() != Some(&Token::Parts) {
                 tokens.push(Token::Parts);
             }
             continue;
         }
-        if *part == "**" {
+        if part == "**" {
             // Whatever is covered below one part is covered at any depth.
             tokens.push(Token::Run);
         } else {
             part_tokens(part, &mut tokens)?;
         }
-        if at + 1 < parts.len() {
+        if !last {
             tokens.push(Token::Separator);
         }
     }
+    tokens.shrink_to_fit();
     Ok(tokens)
 }
 
@@ -219,5 +241,5 @@ fn set(text: &str) -> Result<Token, String> {
     }
     ranges.sort_unstable();
     ranges.dedup();
-    Ok(Token::Set { negated, ranges })
+    Ok(Token::Set(Box::new(Set { negated, ranges })))
 }

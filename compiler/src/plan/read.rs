@@ -2,8 +2,12 @@
 //!
 //! Does not know what a name refers to; values are looked at one by one.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub(crate) use super::expected::describe;
+use super::expected::{Place, first_of_this_name, is_plainly_right, wrong};
 use super::mistakes;
 use super::schema::{NodeSpec, Open, Property, Since, Type};
 use super::substitute;
@@ -201,10 +205,10 @@ pub(super) fn check_value(
 ) {
     let mut reader = Reader::new(source, &node.file.document, diagnostics);
     let place = match &entry.key {
-        Some(key) => format!("`{}=`", key.name),
-        None => format!("`{}`", node.spec.name),
+        Some(key) => Place::Property(&key.name),
+        None => Place::Argument(node.spec.name),
     };
-    reader.value(entry, ty, &place, &describe(ty));
+    reader.value(entry, ty, place, None);
 }
 
 impl<'r> Reader<'r> {
@@ -312,14 +316,13 @@ impl<'r> Reader<'r> {
         let mut arguments = 0;
         let mut surplus: Option<Span> = None;
         let entries = document.entries(id);
+        let mut seen = BTreeMap::new();
         for (at, entry) in entries.iter().enumerate() {
             if entry.ty.is_some() {
                 self.annotated(entry);
             }
             if let Some(key) = &entry.key {
-                let twice = entries[..at]
-                    .iter()
-                    .find(|before| before.key.as_ref().is_some_and(|k| k.name == key.name));
+                let twice = first_of_this_name(entries, at, &mut seen);
                 self.property(entry, spec, id);
                 if let Some(first) = twice {
                     self.diagnostics.push(
@@ -343,7 +346,9 @@ impl<'r> Reader<'r> {
             };
             arguments += 1;
             match position {
-                Some(position) => self.value(entry, position.ty, &format!("`{}`", spec.name), position.what),
+                Some(position) => {
+                    self.value(entry, position.ty, Place::Argument(spec.name), Some(position.what))
+                }
                 None => surplus = Some(surplus.map_or(entry.span, |span| span.to(entry.span))),
             }
         }
@@ -425,33 +430,34 @@ impl<'r> Reader<'r> {
                 self.diagnostics.push(not_yet(entry.span, &what, meanwhile));
                 return;
             }
-            self.value(entry, property.ty, &format!("`{}=`", property.name), &describe(property.ty));
+            self.value(entry, property.ty, Place::Property(property.name), None);
             return;
         }
         match spec.open {
             Open::Parameters => {
-                self.value(entry, Type::Value, &format!("`{}=`", key.name), &describe(Type::Value));
+                self.value(entry, Type::Value, Place::Property(&key.name), None);
             }
-            Open::Renames => {
-                self.value(entry, Type::Name, &format!("`{}=`", key.name), &describe(Type::Name))
-            }
+            Open::Renames => self.value(entry, Type::Name, Place::Property(&key.name), None),
             Open::Closed if takes_a_command(spec) => self.property_in_command(entry, spec),
             Open::Closed => self.unknown_property(entry, spec, id),
         }
     }
 
-    /// Checks one value; `place` takes it, and `expected` says what it should be.
-    fn value(&mut self, entry: &Entry, ty: Type, place: &str, expected: &str) {
-        let expected = match ty {
-            Type::Word(_) | Type::Count(..) => &describe(ty),
-            _ => expected,
+    /// Checks one value; `place` takes it, and `expected` says what it should be, if the type does not.
+    fn value(&mut self, entry: &Entry, ty: Type, place: Place<'_>, expected: Option<&str>) {
+        if is_plainly_right(entry, ty) {
+            return;
+        }
+        let expected = match (expected, ty) {
+            (None, _) | (_, Type::Word(_) | Type::Count(..)) => &describe(ty),
+            (Some(expected), _) => expected,
         };
         let placeholder =
             |text| substitute::parts(text).any(|part| !matches!(part, substitute::Part::Text(_)));
         if self.in_template && text(entry).is_some_and(placeholder) {
             return;
         }
-        if let Some(found) = self.value_problem(entry, ty, place, expected) {
+        if let Some(found) = self.value_problem(entry, ty, &place.to_string(), expected) {
             self.diagnostics.push(found);
         }
     }
@@ -530,13 +536,6 @@ impl<'r> Reader<'r> {
         let span = entry.value_span;
         let problem = match ty {
             Type::Id | Type::Kind => {
-                if let Type::Kind = ty
-                    && text == "plan"
-                {
-                    let meanwhile =
-                        "write the next plan by hand, or as a `docs` unit that writes no plan file";
-                    return Some(not_yet(span, "`kind=plan`", meanwhile));
-                }
                 let problem = values::id(text).err()?;
                 let mut found = Diagnostic::new(
                     "invalid-id",
@@ -583,42 +582,6 @@ impl<'r> Reader<'r> {
             Type::Regex | Type::Argv | Type::Value => None,
         }?;
         Some(wrong(span, place, expected, "something else").help(problem))
-    }
-}
-
-fn wrong(span: Span, place: &str, expected: &str, found: &str) -> Diagnostic {
-    Diagnostic::new("wrong-type", span, format!("{place} takes {expected}")).at(match found {
-        "something else" => format!("not {expected}"),
-        found => format!("this is {found}"),
-    })
-}
-
-/// What a value of the type is, with an article.
-pub(crate) fn describe(ty: Type) -> String {
-    match ty {
-        Type::Id => "an id".to_owned(),
-        Type::Name | Type::Kind => "a name".to_owned(),
-        Type::Text => "a text".to_owned(),
-        Type::Path => "a path".to_owned(),
-        Type::Glob => "a path or pattern".to_owned(),
-        Type::Reference => "a path, or path#Heading".to_owned(),
-        Type::Regex => "a regular expression".to_owned(),
-        Type::Variable => "the name of an environment variable".to_owned(),
-        Type::Word(words) => {
-            let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.name)).collect();
-            match words.split_last() {
-                Some((last, [])) => last.clone(),
-                Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-                None => "a word".to_owned(),
-            }
-        }
-        Type::Count(least, u64::MAX) => format!("a whole number from {least} on"),
-        Type::Count(least, most) => format!("a whole number from {least} to {most}"),
-        Type::Money => "an amount of US dollars, with at most six decimals".to_owned(),
-        Type::Duration => "a time like \"1h30m\"".to_owned(),
-        Type::Date => "a day like \"2027-01-31\"".to_owned(),
-        Type::Argv => "a word of a command".to_owned(),
-        Type::Value => "a text or a number".to_owned(),
     }
 }
 

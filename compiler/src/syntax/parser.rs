@@ -35,8 +35,9 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
         last_end: 0,
         document: Document {
             file,
-            nodes: Vec::with_capacity(text.len() / 64),
-            entries: Vec::with_capacity(text.len() / 32),
+            // More than nearly every plan has: what is not used costs nothing, and moving the arrays does.
+            nodes: Vec::with_capacity(text.len() / 24),
+            entries: Vec::with_capacity(text.len() / 16),
         },
         mistakes,
         meant_raw: None,
@@ -378,7 +379,12 @@ impl<'t> Parser<'t> {
     /// After a node's name, or after one of its blocks.
     fn rest_of_node(&mut self, mut node: OpenNode) {
         loop {
+            let from = self.at;
             let spaced = self.skip_node_space() | std::mem::replace(&mut node.forgiving, false);
+            if self.tokens[from..self.at].iter().any(|token| token.flawed) {
+                // A comment that is never closed, say: what it swallowed may have been meant.
+                self.written(&node).broken = true;
+            }
             match self.kind() {
                 Kind::Newline | Kind::LineComment => {
                     self.at += 1;

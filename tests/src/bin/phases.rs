@@ -19,8 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: phases PLAN RUNS".into());
     };
     let runs: usize = runs.parse()?;
+    let current = camino::Utf8PathBuf::try_from(std::env::current_dir()?)?;
     let repository = Repository::find(Utf8Path::new(&plan))?;
-    let path = repository.relative(Utf8Path::new("/"), Utf8Path::new(&plan))?;
+    let path = repository.relative(&current, Utf8Path::new(&plan))?;
     let project = repository.project_of(&path);
     let sources = repository.sources();
 

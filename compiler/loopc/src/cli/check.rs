@@ -54,7 +54,10 @@ pub(super) fn run(paths: &[Utf8PathBuf], output: &Output, options: &Options) -> 
         compilation.add_unasked();
     }
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
-    match print(&report(&compilation, &target, output, options)) {
+    let printed = print(&report(&compilation, &target, output, options));
+    // The program ends here: to give a large plan back piece by piece would take longer than some of the phases.
+    std::mem::forget(compilation);
+    match printed {
         // The verdict stands, whether or not anybody reads on.
         Ok(()) | Err(Failure::ReaderGone) => Ok(exit),
         Err(failure) => Err(failure),
@@ -74,7 +77,7 @@ pub(super) fn report(
     }
     if options.statistics {
         let write = if talks { statistics } else { statistics_json };
-        return write(&compilation.diagnostics);
+        return write(&compilation.diagnostics, &compilation.map);
     }
     let report = Report::new(&compilation.diagnostics, &compilation.map).with_scope(target.scope());
     output.write(&report, color())
@@ -83,6 +86,12 @@ pub(super) fn report(
 fn clean(compilation: &Compilation) -> String {
     match compilation.plans.as_slice() {
         [] => "loop.kdl: nothing to report; no plans to check\n".to_owned(),
-        plans => format!("{} checked: nothing to report\n", plural(plans.len(), "plan")),
+        plans => {
+            // Nothing is wrong with them, so what has come to nothing holds no feature: a file of definitions, or one
+            // that was never written.
+            let empty = plans.iter().filter(|(_, plan)| plan.is_none());
+            let said: String = empty.map(|(path, _)| format!("; {path} holds no feature")).collect();
+            format!("{} checked: nothing to report{said}\n", plural(plans.len(), "plan"))
+        }
     }
 }

@@ -48,8 +48,15 @@ impl<'a> Lowering<'a> {
             return None;
         }
         let relative = matches!(path, "." | "..") || path.starts_with("./") || path.starts_with("../");
-        let literal_directory = escaped(self.directory(file, span).as_str());
-        let directory = if relative { literal_directory.as_str() } else { "" };
+        if !relative
+            && !written.contains(':')
+            && let Some(pattern) = Pattern::plain(written)
+        {
+            return Some(Spanned::new(pattern, span));
+        }
+        let literal_directory =
+            if relative { escaped(self.directory(file, span).as_str()) } else { String::new() };
+        let directory = literal_directory.as_str();
         let path = match values::resolve(directory.into(), path) {
             Ok(path) if path.is_empty() => "**".to_owned(),
             Ok(path) => path,

@@ -3,6 +3,8 @@
 //! Does not know any plan, nor what the nodes mean. Validation, did-you-mean and the reference card read the table.
 
 mod card;
+#[cfg(test)]
+mod fixture;
 mod table;
 
 pub use card::{LINES as CARD_LINES, card};
@@ -109,11 +111,17 @@ pub enum Type {
 
 pub const MANUAL_KIND: &str = "manual";
 pub const DEFAULT_KIND: &str = "code";
+/// The kind of a unit that may write plan files.
+pub const PLAN_KIND: &str = "plan";
 
 impl NodeSpec {
     /// The child of this name.
     pub fn child(&self, name: &str) -> Option<&'static NodeSpec> {
-        self.children.iter().find(|child| child.name == name).copied()
+        // Asked for each node of a plan: most names are told apart by their length and first letter.
+        let first = name.as_bytes().first();
+        let near =
+            |child: &&&NodeSpec| child.name.len() == name.len() && child.name.as_bytes().first() == first;
+        self.children.iter().filter(near).find(|child| child.name == name).copied()
     }
 
     /// The property of this name.
