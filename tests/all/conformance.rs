@@ -17,9 +17,6 @@ use serde_json::{Value, json};
 /// The day on which every case is judged, as in the runner.
 const DAY: &str = "1767225600";
 
-/// Families of rules that no compiler finds: by running the plan's commands, and by what an executor acts on.
-const ELSEWHERE: [char; 2] = ['7', '9'];
-
 /// Rule, and an empty file or script without which a rule that reads the repository would speak as well. The pages leave
 /// open what else there is, and a case cannot.
 const BESIDES: &[(&str, &str)] = &[
@@ -109,7 +106,7 @@ fn directories(cases: &Path) -> Vec<PathBuf> {
 /// The examples on the rules' pages as cases: a bad and a good one of each.
 fn rules() -> Tree {
     let mut all = Tree::new();
-    for rule in RULES.iter().filter(|rule| !ELSEWHERE.contains(&rule.family())) {
+    for rule in RULES.iter().filter(|rule| rule.is_of_the_compiler()) {
         for (kind, says, text) in [("bad", "breaks", rule.bad), ("good", "keeps", rule.good)] {
             let case = PathBuf::from(format!("{}-{kind}", rule.name));
             let about = format!("The plan on the rule's page that {says} {} {}.\n", rule.code, rule.name);
@@ -233,7 +230,7 @@ fn each_rule_has_a_case_that_breaks_it_and_one_that_keeps_it() {
     assert_eq!(names(&stands), names(&expected), "UPDATE_EXPECT=1 writes the cases from the rules' pages");
     assert!(stands == expected, "a page changed; UPDATE_EXPECT=1 writes the cases from the rules' pages");
 
-    for rule in RULES.iter().filter(|rule| !ELSEWHERE.contains(&rule.family())) {
+    for rule in RULES.iter().filter(|rule| rule.is_of_the_compiler()) {
         let names = |kind: &str| -> Vec<(String, String)> {
             let path = directory.join(format!("{}-{kind}/expected.json", rule.name));
             let expected = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -20,6 +20,7 @@ mod model_server;
 mod output;
 mod pictures;
 mod plan_diff;
+mod probe;
 mod process;
 mod readme;
 mod real_crate;
