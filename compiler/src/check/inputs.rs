@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::order::By;
-use super::ownership::{Use, Writers, chains, scope};
+use super::ownership::{Writers, chains, scope};
+use super::written::Use;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Pattern, grouped, overlap_outside, overlapping_between};
+use crate::glob::{Pattern, grouped, overlap_outside};
 use crate::plan::{Unit, UnitIx};
 use crate::source::Span;
 
@@ -42,7 +43,7 @@ struct Finding {
 /// More writers than this are not all named.
 const MOST_NAMED: usize = 4;
 
-pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &Context<'_>, writers: &Writers<'_, '_>, diagnostics: &mut Vec<Diagnostic>) {
     let units = &context.plan.units;
     let files: Vec<(UnitIx, &'static str, Span, Pattern)> = units
         .iter()
@@ -73,7 +74,7 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
 
     let chains = chains(context, By::NeedsAndGates, writers);
     let mut asked: Vec<(&Read<'_>, Use, usize, usize)> = Vec::new();
-    for overlap in overlapping_between(&patterns, &writers.patterns) {
+    for overlap in writers.written.met_by(&patterns) {
         let uses = &writers.uses[overlap.second];
         for read in &reads[overlap.first] {
             for writer in worth_asking(uses, chains[overlap.second], read) {
@@ -99,7 +100,7 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
         let unit = &units[read.unit.0 as usize];
         let own = scope(unit).map(|pattern| &pattern.value);
         let excluded: Vec<&Pattern> = read.excluded.iter().copied().chain(own).collect();
-        let Some(path) = overlap_outside(patterns[pattern], writers.patterns[written], &excluded) else {
+        let Some(path) = overlap_outside(patterns[pattern], writers.patterns()[written], &excluded) else {
             continue;
         };
         let finding = Finding { reader: read.unit, word: read.word, writer, path, fault };

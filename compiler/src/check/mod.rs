@@ -30,6 +30,9 @@ mod valves;
 mod verification;
 mod verifiers;
 mod wording;
+mod written;
+
+use std::cell::OnceCell;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::plan::{GateIx, Plan, Unit, UnitIx};
@@ -72,9 +75,15 @@ struct Context<'c> {
     map: &'c SourceMap,
     order: &'c order::Order,
     earlier: &'c [Diagnostic],
+    written: OnceCell<written::Written<'c>>,
 }
 
-impl Context<'_> {
+impl<'c> Context<'c> {
+    /// What units may write, put in order when the first rule asks.
+    fn written(&self) -> &written::Written<'c> {
+        self.written.get_or_init(|| written::Written::of(self))
+    }
+
     /// Did an earlier phase find this inside `span`? Then what follows from it must not be reported again.
     fn found_earlier(&self, names: &[&str], span: Span) -> bool {
         self.earlier
@@ -117,7 +126,7 @@ pub(crate) fn judge(
     tally: &mut unused::Tally,
 ) -> Judged {
     let (order, mut diagnostics) = order::Order::new(&plan);
-    let context = Context { plan: &plan, sources, map, order: &order, earlier };
+    let context = Context { plan: &plan, sources, map, order: &order, earlier, written: OnceCell::new() };
     ownership::check(&context, &mut diagnostics);
     valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
