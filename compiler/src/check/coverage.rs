@@ -9,7 +9,7 @@ use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
 use crate::glob::Pattern;
 use crate::plan::schema::DEFAULT_KIND;
-use crate::plan::{Role, Unit, UnitIx};
+use crate::plan::{Role, Unit};
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let plan = context.plan;
@@ -81,19 +81,17 @@ fn orphans(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for before in super::gate_predecessors(plan).into_iter().flatten() {
         followed[before.0 as usize] = true;
     }
+    let alone = |(at, unit): &(usize, &Unit)| {
+        main(unit) && unit.covers.is_empty() && !built_on[*at] && !followed[unit.gate.0 as usize]
+    };
+    let alone: Vec<&Unit> = plan.units.iter().enumerate().filter(alone).map(|(_, unit)| unit).collect();
+    if alone.is_empty() {
+        return;
+    }
     let of_covering = plan.units.iter().filter(|unit| !unit.covers.is_empty()).flat_map(scope);
     let touched: BTreeSet<&Pattern> = of_covering.map(|pattern| &pattern.value).collect();
     let goes_on = |unit: &Unit| scope(unit).any(|pattern| touched.contains(&pattern.value));
-    let orphan = |(at, unit): &(usize, &Unit)| {
-        main(unit)
-            && unit.covers.is_empty()
-            && !built_on[*at]
-            && !followed[unit.gate.0 as usize]
-            && !goes_on(unit)
-    };
-    let open = |unit: UnitIx| &plan.units[unit.0 as usize];
-    for (at, _) in plan.units.iter().enumerate().filter(orphan) {
-        let unit = open(UnitIx(at as u32));
+    for unit in alone.into_iter().filter(|unit| !goes_on(unit)) {
         let id = &unit.id.value;
         let message = format!("`{id}` covers no requirement, and nothing builds on it");
         let mut found = Diagnostic::new("orphan-unit", unit.id.span, message)

@@ -10,7 +10,7 @@ use super::near::Near;
 use super::ownership::scope;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Pattern, grouped, overlapping_between};
+use crate::glob::Pattern;
 use crate::markdown::{SectionError, heading_at, section};
 use crate::plan::{Reference, UnitIx, headings};
 use crate::source::{PathKind, ReadError, Span};
@@ -28,16 +28,13 @@ struct Named<'p> {
 }
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let named = named(context);
-    let made = Made::of(context, &named);
+    let mut named = named(context);
+    settle(context, &mut named);
     let near = Near::new(context.sources);
     let mut reported: BTreeSet<(Span, &str)> = BTreeSet::new();
     let mut kinds: BTreeMap<&str, Option<PathKind>> = BTreeMap::new();
-    // A writer that comes too late, or without an order, is the business of the input rules.
-    let settled: BTreeSet<Span> =
-        named.iter().filter(|named| made.by_another_unit(named)).map(|named| named.span).collect();
     for named in &named {
-        if settled.contains(&named.span) || !reported.insert((named.span, named.path.as_str())) {
+        if !reported.insert((named.span, named.path.as_str())) {
             continue;
         }
         let kind = *kinds.entry(named.path.as_str()).or_insert_with(|| context.sources.kind(named.path));
@@ -85,32 +82,34 @@ fn named<'p>(context: &Context<'p>) -> Vec<Named<'p>> {
     named
 }
 
-/// Which of the named paths units of the plan may make.
-struct Made<'p> {
-    units: BTreeMap<&'p str, Vec<UnitIx>>,
-}
-
-impl<'p> Made<'p> {
-    fn of(context: &Context<'_>, named: &[Named<'p>]) -> Made<'p> {
-        let units = context.plan.units.iter().enumerate();
-        let (patterns, writers) = grouped(
-            units.flat_map(|(at, unit)| scope(unit).map(move |pattern| (&pattern.value, UnitIx(at as u32)))),
-        );
-        let paths: Vec<&str> =
-            named.iter().map(|named| named.path.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
-        let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path)).collect();
-        let mut units: BTreeMap<&str, Vec<UnitIx>> = BTreeMap::new();
-        for overlap in overlapping_between(&literals.iter().collect::<Vec<_>>(), &patterns) {
-            units.entry(paths[overlap.first]).or_default().extend(&writers[overlap.second]);
+/// Leaves out what another unit of the plan may make, at each place that says so: that a writer comes too late, or
+/// without an order, is the business of the input rules.
+fn settle(context: &Context<'_>, named: &mut Vec<Named<'_>>) {
+    let written = context.written();
+    let mut order: Vec<u32> = (0..named.len() as u32).collect();
+    order.sort_by_key(|at| named[*at as usize].path.as_str());
+    // Each distinct path once, with where its places begin in that order.
+    let mut paths: Vec<(Pattern, usize)> = Vec::new();
+    for (at, one) in order.iter().enumerate() {
+        let path = named[*one as usize].path;
+        if at == 0 || named[order[at - 1] as usize].path.as_str() != path.as_str() {
+            paths.push((Pattern::of_path(path.as_str()), at));
         }
-        Made { units }
     }
-
-    fn by_another_unit(&self, named: &Named<'_>) -> bool {
-        self.units
-            .get(named.path.as_str())
-            .is_some_and(|units| units.iter().any(|unit| Some(*unit) != named.unit))
+    let asked: Vec<&Pattern> = paths.iter().map(|(pattern, _)| pattern).collect();
+    let mut settled: Vec<Span> = Vec::new();
+    for overlap in written.met_by(&asked) {
+        let to = paths.get(overlap.first + 1).map_or(order.len(), |(_, next)| *next);
+        let uses = &written.uses[overlap.second];
+        for one in order[paths[overlap.first].1..to].iter().map(|at| &named[*at as usize]) {
+            // Of two users at most one is the reader itself, however often it says so.
+            if uses.iter().any(|user| Some(user.unit) != one.unit) {
+                settled.push(one.span);
+            }
+        }
     }
+    settled.sort_unstable();
+    named.retain(|named| settled.binary_search(&named.span).is_err());
 }
 
 fn missing_file(

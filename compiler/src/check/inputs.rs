@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::order::By;
-use super::ownership::{Use, Writers, chains, scope};
+use super::ownership::{Writers, chains, scope};
+use super::written::Use;
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{Pattern, grouped, overlap_outside, overlapping_between};
+use crate::glob::{Pattern, grouped, overlap_outside};
 use crate::plan::{Unit, UnitIx};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 
 /// One thing that a unit reads.
 struct Read<'p> {
@@ -18,8 +19,8 @@ struct Read<'p> {
     position: u32,
     span: Span,
     word: &'static str,
-    /// Patterns with `!` that stand behind it.
-    excluded: Vec<&'p Pattern>,
+    /// What stands behind it in `inputs`: patterns with `!` take something out of it.
+    behind: &'p [Spanned<Pattern>],
 }
 
 /// How a writer stands to a reader, if it may not.
@@ -42,7 +43,7 @@ struct Finding {
 /// More writers than this are not all named.
 const MOST_NAMED: usize = 4;
 
-pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(context: &Context<'_>, writers: &Writers<'_, '_>, diagnostics: &mut Vec<Diagnostic>) {
     let units = &context.plan.units;
     let files: Vec<(UnitIx, &'static str, Span, Pattern)> = units
         .iter()
@@ -56,24 +57,22 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
         })
         .collect();
     let mut reads: Vec<(&Pattern, Read<'_>)> = Vec::new();
-    let mut add = |pattern, unit, span, word, excluded| {
+    let mut add = |pattern, unit, span, word, behind| {
         if let Some(position) = context.order.position(unit) {
-            reads.push((pattern, Read { unit, position, span, word, excluded }));
+            reads.push((pattern, Read { unit, position, span, word, behind }));
         }
     };
     for (at, unit) in units.iter().enumerate() {
         for (index, input) in unit.inputs.iter().enumerate().filter(|(_, input)| !input.value.negated()) {
-            let behind = unit.inputs[index + 1..].iter().map(|input| &input.value);
-            let excluded = behind.filter(|pattern| pattern.negated()).collect();
-            add(&input.value, UnitIx(at as u32), input.span, "inputs", excluded);
+            add(&input.value, UnitIx(at as u32), input.span, "inputs", &unit.inputs[index + 1..]);
         }
     }
-    files.iter().for_each(|(unit, word, span, pattern)| add(pattern, *unit, *span, word, Vec::new()));
+    files.iter().for_each(|(unit, word, span, pattern)| add(pattern, *unit, *span, word, &[]));
     let (patterns, reads) = grouped(reads);
 
     let chains = chains(context, By::NeedsAndGates, writers);
     let mut asked: Vec<(&Read<'_>, Use, usize, usize)> = Vec::new();
-    for overlap in overlapping_between(&patterns, &writers.patterns) {
+    for overlap in writers.written.met_by(&patterns) {
         let uses = &writers.uses[overlap.second];
         for read in &reads[overlap.first] {
             for writer in worth_asking(uses, chains[overlap.second], read) {
@@ -98,8 +97,9 @@ pub(super) fn check(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &
         // Paths that the unit writes itself, or takes out by `!`, are none of its inputs.
         let unit = &units[read.unit.0 as usize];
         let own = scope(unit).map(|pattern| &pattern.value);
-        let excluded: Vec<&Pattern> = read.excluded.iter().copied().chain(own).collect();
-        let Some(path) = overlap_outside(patterns[pattern], writers.patterns[written], &excluded) else {
+        let behind = read.behind.iter().map(|input| &input.value).filter(|pattern| pattern.negated());
+        let excluded: Vec<&Pattern> = behind.chain(own).collect();
+        let Some(path) = overlap_outside(patterns[pattern], writers.patterns()[written], &excluded) else {
             continue;
         };
         let finding = Finding { reader: read.unit, word: read.word, writer, path, fault };

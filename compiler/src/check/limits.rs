@@ -108,12 +108,14 @@ fn without_costs(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 /// `usd=0`: no attempt can be paid, so no unit under it ever starts.
 fn nothing_to_spend(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let of_units = work(context).map(|unit| (format!("`{}`", unit.id.value), &unit.budget));
+    let spent = |budget: &Budget| budget.span.is_some() && budget.micro_usd == Some(0);
+    let of_units = work(context).filter(|unit| spent(&unit.budget));
+    let of_units = of_units.map(|unit| (format!("`{}`", unit.id.value), &unit.budget));
     let of_others = context.plan.gates.iter().flat_map(|gate| around(context, gate));
-    let mut seen: BTreeSet<Span> = BTreeSet::new();
+    let mut seen = reported(diagnostics);
     for (whose, budget) in of_units.chain(of_others) {
         let Some(span) = budget.span.filter(|_| budget.micro_usd == Some(0)) else { continue };
-        if seen.insert(span) && !reported(diagnostics, span) {
+        if seen.insert(span) {
             let message = format!("{whose} has nothing to spend: no attempt can be paid");
             diagnostics.push(
                 Diagnostic::new("budget-impossible", span, message)
@@ -124,9 +126,10 @@ fn nothing_to_spend(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn reported(diagnostics: &[Diagnostic], span: Span) -> bool {
-    // Budgets are few, and their findings fewer.
-    diagnostics.iter().any(|found| found.rule.name == "budget-impossible" && found.primary.span == span)
+/// The budgets that something was found about.
+fn reported(diagnostics: &[Diagnostic]) -> BTreeSet<Span> {
+    let of_budgets = diagnostics.iter().filter(|found| found.rule.name == "budget-impossible");
+    of_budgets.map(|found| found.primary.span).collect()
 }
 
 /// A budget of units that is larger than one around them.
@@ -195,12 +198,13 @@ fn larger_than_around(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) 
             );
         }
     }
+    let mut told = reported(diagnostics);
     for (_, budget) in plan.gates.iter().flat_map(|gate| around(context, gate)) {
         let (Some(retry), Some(all), Some(span)) = (budget.retry_micro_usd, budget.micro_usd, budget.span)
         else {
             continue;
         };
-        if retry > all && all > 0 && !reported(diagnostics, span) {
+        if retry > all && all > 0 && told.insert(span) {
             let message =
                 format!("{} are for further attempts, and {} for all of them", dollars(retry), dollars(all));
             diagnostics.push(

@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 
 use super::Context;
-use super::ownership::scope;
 use crate::diagnostic::Diagnostic;
-use crate::glob::{Pattern, overlapping_between};
+use crate::glob::Pattern;
 use crate::plan::{Unit, UnitIx};
 use crate::source::{PathKind, Span};
 
@@ -121,11 +120,11 @@ fn place(context: &Context<'_>, unit: &Unit, written: &str) -> Span {
 }
 
 /// Words of a text that name lines of a file: as written, path, first and last line.
-fn found_in(text: &str) -> impl Iterator<Item = (&str, &str, usize, usize)> {
+fn found_in<'t>(text: &'t str) -> impl Iterator<Item = (&'t str, &'t str, usize, usize)> {
     // Most texts have neither.
-    let worth = text.contains(':') || text.contains("#L");
-    let text = if worth { text } else { "" };
-    text.split(|c: char| c.is_whitespace() || "`\"'()[]<>,;|".contains(c)).filter_map(|word| {
+    let worth = memchr::memchr2(b':', b'#', text.as_bytes()).is_some();
+    let words = |text: &'t str| text.split(|c: char| c.is_whitespace() || "`\"'()[]<>,;|".contains(c));
+    worth.then(|| words(text)).into_iter().flatten().filter_map(|word| {
         let word = word.trim_end_matches(['.', ':', '!', '?']);
         let (path, first, last) = lines_of(word)?;
         // `localhost:8080` and `12:30` are no files.
@@ -173,17 +172,12 @@ fn writers<'p>(
     paths: impl Iterator<Item = &'p String>,
 ) -> BTreeMap<&'p str, Vec<UnitIx>> {
     let paths: Vec<&str> = paths.map(String::as_str).collect();
-    let mut users: BTreeMap<&Pattern, Vec<UnitIx>> = BTreeMap::new();
-    for (at, unit) in context.plan.units.iter().enumerate() {
-        for pattern in scope(unit) {
-            users.entry(&pattern.value).or_default().push(UnitIx(at as u32));
-        }
-    }
-    let (patterns, users): (Vec<&Pattern>, Vec<Vec<UnitIx>>) = users.into_iter().unzip();
+    let written = context.written();
     let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path)).collect();
     let mut found: BTreeMap<&str, Vec<UnitIx>> = BTreeMap::new();
-    for overlap in overlapping_between(&literals.iter().collect::<Vec<_>>(), &patterns) {
-        found.entry(paths[overlap.first]).or_default().extend(&users[overlap.second]);
+    for overlap in written.met_by(&literals.iter().collect::<Vec<_>>()) {
+        let users = written.uses[overlap.second].iter().map(|user| user.unit);
+        found.entry(paths[overlap.first]).or_default().extend(users);
     }
     found
 }

@@ -30,9 +30,13 @@ mod valves;
 mod verification;
 mod verifiers;
 mod wording;
+mod written;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::plan::{GateIx, Plan, Unit, UnitIx};
+use crate::plan::{GateIx, Plan, UnitIx};
 use crate::source::{SourceMap, Sources, Span};
 
 pub use order::gate_predecessors;
@@ -72,14 +76,28 @@ struct Context<'c> {
     map: &'c SourceMap,
     order: &'c order::Order,
     earlier: &'c [Diagnostic],
+    /// The places of `earlier` by rule, sorted.
+    places: OnceCell<BTreeMap<&'static str, Vec<Span>>>,
+    written: OnceCell<written::Written<'c>>,
 }
 
-impl Context<'_> {
+impl<'c> Context<'c> {
+    /// What units may write, put in order when the first rule asks.
+    fn written(&self) -> &written::Written<'c> {
+        self.written.get_or_init(|| written::Written::of(self))
+    }
+
     /// Did an earlier phase find this inside `span`? Then what follows from it must not be reported again.
     fn found_earlier(&self, names: &[&str], span: Span) -> bool {
-        self.earlier
-            .iter()
-            .any(|diagnostic| names.contains(&diagnostic.rule.name) && within(diagnostic.primary.span, span))
+        let places = self.places.get_or_init(|| {
+            let mut places: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+            for found in self.earlier {
+                places.entry(found.rule.name).or_default().push(found.primary.span);
+            }
+            places.values_mut().for_each(|places| places.sort_unstable());
+            places
+        });
+        names.iter().filter_map(|name| places.get(name)).any(|places| holds_one(places, span))
     }
 }
 
@@ -117,7 +135,15 @@ pub(crate) fn judge(
     tally: &mut unused::Tally,
 ) -> Judged {
     let (order, mut diagnostics) = order::Order::new(&plan);
-    let context = Context { plan: &plan, sources, map, order: &order, earlier };
+    let context = Context {
+        plan: &plan,
+        sources,
+        map,
+        order: &order,
+        earlier,
+        places: OnceCell::new(),
+        written: OnceCell::new(),
+    };
     ownership::check(&context, &mut diagnostics);
     valves::check(&context, &mut diagnostics);
     forget_what_an_unknown_name_explains(&context, &mut diagnostics);
@@ -165,19 +191,33 @@ fn sort(diagnostics: &mut [Diagnostic]) {
 
 /// A unit that waits for something unknown is not in its order yet: what only follows from that is not said as well.
 fn forget_what_an_unknown_name_explains(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let unknown: Vec<Span> = context
+    let mut unknown: Vec<Span> = context
         .earlier
         .iter()
         .filter(|found| found.rule.name == "unknown-unit")
         .map(|found| found.primary.span)
         .collect();
-    let holds_one = |unit: &&Unit| unknown.iter().any(|place| within(*place, unit.span));
-    let units: Vec<Span> = context.plan.units.iter().filter(holds_one).map(|unit| unit.span).collect();
+    unknown.sort_unstable();
+    let of_units = context.plan.units.iter().map(|unit| unit.span);
+    let mut units: Vec<Span> = of_units.filter(|unit| holds_one(&unknown, *unit)).collect();
+    units.sort_unstable();
+    // Units lie beside each other, never in each other.
+    let in_one = |place: Span| {
+        let behind = units.partition_point(|unit| (unit.file, unit.start) <= (place.file, place.start));
+        behind.checked_sub(1).is_some_and(|at| within(place, units[at]))
+    };
     diagnostics.retain(|found| {
         let of_order = ["write-conflict", "input-without-edge"].contains(&found.rule.name);
         let mut places = found.labels.iter().map(|label| label.span).chain([found.primary.span]);
-        !of_order || !places.any(|place| units.iter().any(|unit| within(place, *unit)))
+        !of_order || !places.any(in_one)
     });
+}
+
+/// Does one of the places, which are sorted, lie in the span?
+fn holds_one(places: &[Span], span: Span) -> bool {
+    let from = places.partition_point(|place| (place.file, place.start) < (span.file, span.start));
+    let here = places[from..].iter().take_while(|place| place.file == span.file && place.start <= span.end);
+    here.into_iter().any(|place| within(*place, span))
 }
 
 fn within(place: Span, span: Span) -> bool {

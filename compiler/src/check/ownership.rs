@@ -9,11 +9,10 @@
 use std::collections::BTreeMap;
 
 use super::order::By;
+use super::written::{Use, Written};
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic};
-use crate::glob::{
-    Lists, Overlap, Pattern, grouped, overlap_outside, overlapping_between, overlapping_pairs,
-};
+use crate::glob::{Lists, Overlap, Pattern, overlap_outside};
 use crate::plan::schema::PLAN_KIND;
 use crate::plan::values::{PLAN_SUFFIX, may_write_plan_file};
 use crate::plan::{Plan, Role, Unit, UnitIx};
@@ -27,42 +26,29 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     super::inputs::check(context, &writers, diagnostics);
 }
 
-/// A place where a unit uses a pattern.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Use {
-    pub(super) unit: UnitIx,
-    pub(super) span: Span,
-    /// Must the unit leave a file there? Then it is more than lines added to a shared one.
-    pub(super) creates: bool,
-    /// The unit's place in landing order.
-    pub(super) position: u32,
-}
-
-/// What units may write: each distinct pattern with its users, in landing order, one use a unit.
-pub(super) struct Writers<'p> {
-    pub(super) patterns: Vec<&'p Pattern>,
+/// What units may write: each distinct pattern with its users, in landing order, one use a unit. Units without a place
+/// in that order are left out.
+pub(super) struct Writers<'c, 'p> {
+    pub(super) written: &'c Written<'p>,
     pub(super) uses: Lists<Use>,
 }
 
-impl<'p> Writers<'p> {
-    fn of(context: &Context<'p>) -> Writers<'p> {
-        let units = context.plan.units.iter().enumerate();
-        let placed = units.filter_map(|(at, unit)| {
-            let unit_ix = UnitIx(at as u32);
-            context.order.position(unit_ix).map(|position| (unit_ix, unit, position))
-        });
-        let (patterns, mut uses) = grouped(placed.flat_map(|(unit, said, position)| {
-            let lists = [(&said.writes, false), (&said.creates, true)];
-            lists.into_iter().flat_map(move |(list, creates)| {
-                list.iter()
-                    .map(move |pattern| (&pattern.value, Use { unit, span: pattern.span, creates, position }))
-            })
-        }));
+impl<'c, 'p> Writers<'c, 'p> {
+    fn of(context: &'c Context<'p>) -> Writers<'c, 'p> {
+        let written = context.written();
+        let mut uses = written.uses.clone();
         uses.change_each(|uses| {
-            uses.sort_by_key(|user| (user.position, !user.creates, user.span));
-            uses.dedup_by_key(|user| user.unit);
+            uses.retain(|user| user.position != u32::MAX);
+            if uses.len() > 1 {
+                uses.sort_by_key(|user| (user.position, !user.creates, user.span));
+                uses.dedup_by_key(|user| user.unit);
+            }
         });
-        Writers { patterns, uses }
+        Writers { written, uses }
+    }
+
+    pub(super) fn patterns(&self) -> &[&'p Pattern] {
+        self.written.patterns()
     }
 }
 
@@ -101,17 +87,16 @@ fn protected_writes(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let files: Vec<Pattern> = files.chain([Pattern::of_path("loop.kdl")]).collect();
     let protected: Vec<&Pattern> =
         files.iter().chain(plan.protect.iter().map(|pattern| &pattern.value)).collect();
-    let scopes =
-        plan.units.iter().flat_map(|unit| scope(unit).map(move |one| (&one.value, (unit, one.span))));
-    let (written, uses) = grouped(scopes);
+    let written = context.written();
     let mut found: BTreeMap<usize, Vec<Overlap>> = BTreeMap::new();
-    for overlap in overlapping_between(&written, &protected) {
-        found.entry(overlap.first).or_default().push(overlap);
+    for Overlap { first, second, path } in written.met_by(&protected) {
+        found.entry(second).or_default().push(Overlap { first: second, second: first, path });
     }
-    for (at, pattern) in written.iter().enumerate() {
+    for (at, pattern) in written.patterns().iter().enumerate() {
         let in_git = pattern.spells_part(".git");
         let overlaps = found.get(&at).map(Vec::as_slice).unwrap_or_default();
-        for (unit, span) in &uses[at] {
+        for user in &written.uses[at] {
+            let (unit, span) = (&plan.units[user.unit.0 as usize], user.span);
             let of_plan = |overlap: &&Overlap| overlap.second < files.len();
             let allowed = |overlap: &&Overlap| {
                 of_plan(overlap)
@@ -137,7 +122,7 @@ fn protected_writes(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 continue;
             };
             let message = format!("`{}` may write {why}", unit.id.value);
-            let mut diagnostic = Diagnostic::new("protected-write", *span, message)
+            let mut diagnostic = Diagnostic::new("protected-write", span, message)
                 .at(format!("`{pattern}` covers it"))
                 .help("name exact paths, or a narrower pattern, that leaves it out");
             if let Some(label) = label {
@@ -158,10 +143,10 @@ struct Conflict<'p> {
     path: String,
 }
 
-fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn write_conflicts(context: &Context<'_>, writers: &Writers<'_, '_>, diagnostics: &mut Vec<Diagnostic>) {
     let chains = chains(context, By::Anything, writers);
-    let mut overlaps = overlapping_pairs(&writers.patterns);
-    for (at, pattern) in writers.patterns.iter().enumerate().filter(|(at, _)| !chains[*at]) {
+    let mut overlaps = writers.written.pairs();
+    for (at, pattern) in writers.patterns().iter().enumerate().filter(|(at, _)| !chains[*at]) {
         let path = overlap_outside(pattern, pattern, &[]).unwrap_or_else(|| pattern.as_str().to_owned());
         overlaps.push(Overlap { first: at, second: at, path });
     }
@@ -183,7 +168,8 @@ fn write_conflicts(context: &Context<'_>, writers: &Writers<'_>, diagnostics: &m
     let ordered = context.order.comes_after(By::Anything, &in_order);
     let mut conflicts: BTreeMap<(UnitIx, UnitIx), Conflict<'_>> = BTreeMap::new();
     for ((a, b, at), _) in asked.into_iter().zip(ordered).filter(|(_, ordered)| !ordered) {
-        let (first, second) = (writers.patterns[overlaps[at].first], writers.patterns[overlaps[at].second]);
+        let (first, second) =
+            (writers.patterns()[overlaps[at].first], writers.patterns()[overlaps[at].second]);
         // The unit that stands first in the plan is named first.
         let (first, second) =
             if a.unit < b.unit { ((a, first), (b, second)) } else { ((b, second), (a, first)) };
@@ -210,26 +196,27 @@ struct Shared<'p> {
 }
 
 impl<'p> Shared<'p> {
-    fn of(context: &Context<'p>, writers: &Writers<'p>) -> Shared<'p> {
+    fn of(context: &Context<'p>, writers: &Writers<'_, '_>) -> Shared<'p> {
         let patterns: Vec<&Pattern> = context.plan.shared.iter().map(|pattern| &pattern.value).collect();
-        let mut meets = vec![false; writers.patterns.len()];
-        for overlap in overlapping_between(&writers.patterns, &patterns) {
-            meets[overlap.first] = true;
+        let mut meets = vec![false; writers.patterns().len()];
+        for overlap in writers.written.met_by(&patterns) {
+            meets[overlap.second] = true;
         }
         Shared { patterns, meets }
     }
 
     /// Is every path at which the two meet a shared one?
-    fn covers(&self, writers: &Writers<'_>, overlap: &Overlap) -> bool {
+    fn covers(&self, writers: &Writers<'_, '_>, overlap: &Overlap) -> bool {
         let (first, second) = (overlap.first, overlap.second);
         self.meets[first]
             && self.meets[second]
-            && overlap_outside(writers.patterns[first], writers.patterns[second], &self.patterns).is_none()
+            && overlap_outside(writers.patterns()[first], writers.patterns()[second], &self.patterns)
+                .is_none()
     }
 }
 
 /// For each pattern: is each of its users, in landing order, ordered after the one before it?
-pub(super) fn chains(context: &Context<'_>, by: By, writers: &Writers<'_>) -> Vec<bool> {
+pub(super) fn chains(context: &Context<'_>, by: By, writers: &Writers<'_, '_>) -> Vec<bool> {
     let mut asked = Vec::new();
     let mut group = Vec::new();
     for (at, uses) in writers.uses.iter().enumerate() {

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 
 use super::near::{Near, prefix};
-use super::ownership::Use;
+use super::written::{Use, Written};
 use super::{Context, edit};
 use crate::diagnostic::{Applicability, Diagnostic, Severity};
-use crate::glob::{Pattern, overlapping_between};
+use crate::glob::Pattern;
 use crate::plan::{Role, UnitIx};
 use crate::source::{Ignored, PathKind, ReadError, Span, Spanned};
 
@@ -24,58 +24,24 @@ const FEW: usize = 1000;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let near = Near::new(context.sources);
-    let scopes = Scopes::of(context);
+    let scopes = context.written();
     let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error);
     let told: BTreeSet<Span> = errors.map(|found| found.primary.span).collect();
     let mut found = Vec::new();
-    look(context, &scopes, &near, &mut found);
+    look(context, scopes, &near, &mut found);
     // What may not be written at all need not be there.
     diagnostics.extend(found.into_iter().filter(|found: &Diagnostic| !told.contains(&found.primary.span)));
 }
 
-fn look(context: &Context<'_>, scopes: &Scopes<'_>, near: &Near<'_>, diagnostics: &mut Vec<Diagnostic>) {
+fn look(context: &Context<'_>, scopes: &Written<'_>, near: &Near<'_>, diagnostics: &mut Vec<Diagnostic>) {
     ignored_paths(context, scopes, diagnostics);
     written_paths(context, scopes, near, diagnostics);
     empty_patterns(context, scopes, near, diagnostics);
 }
 
-/// What units may write: each distinct pattern with its users, in plan order.
-struct Scopes<'p> {
-    patterns: Vec<&'p Pattern>,
-    uses: Vec<Vec<Use>>,
-}
-
-impl<'p> Scopes<'p> {
-    fn of(context: &Context<'p>) -> Scopes<'p> {
-        let mut uses: BTreeMap<&Pattern, Vec<Use>> = BTreeMap::new();
-        for (at, unit) in context.plan.units.iter().enumerate() {
-            let ix = UnitIx(at as u32);
-            let position = context.order.position(ix).unwrap_or(u32::MAX);
-            let kinds = [(&unit.writes, false), (&unit.creates, true)];
-            for (pattern, creates) in
-                kinds.into_iter().flat_map(|(list, creates)| list.iter().map(move |one| (one, creates)))
-            {
-                let found = Use { unit: ix, span: pattern.span, creates, position };
-                uses.entry(&pattern.value).or_default().push(found);
-            }
-        }
-        let (patterns, uses) = uses.into_iter().unzip();
-        Scopes { patterns, uses }
-    }
-
-    /// For each of `wanted`: the units that may write what it names.
-    fn writers(&self, wanted: &[&Pattern]) -> Vec<Vec<Use>> {
-        let mut writers: Vec<Vec<Use>> = vec![Vec::new(); wanted.len()];
-        for overlap in overlapping_between(wanted, &self.patterns) {
-            writers[overlap.first].extend(&self.uses[overlap.second]);
-        }
-        writers
-    }
-}
-
 /// What git ignores is not captured, so that the unit could never bring it about.
-fn ignored_paths(context: &Context<'_>, scopes: &Scopes<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    for (pattern, uses) in scopes.patterns.iter().zip(&scopes.uses) {
+fn ignored_paths(context: &Context<'_>, scopes: &Written<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    for (pattern, uses) in scopes.patterns().iter().zip(scopes.uses.iter()) {
         let (path, named) = match pattern.literal() {
             Some(path) => (path, true),
             None => (prefix(pattern.as_str()), false),
@@ -127,7 +93,7 @@ fn ignored_path(
 /// Literal `writes` that neither the repository nor an earlier unit has, and paths through links that lead out.
 fn written_paths(
     context: &Context<'_>,
-    scopes: &Scopes<'_>,
+    scopes: &Written<'_>,
     near: &Near<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -203,7 +169,7 @@ pub(super) fn escape(path: &Utf8Path, span: Span) -> Diagnostic {
 /// Patterns of `inputs` and `protect` that name no file.
 fn empty_patterns(
     context: &Context<'_>,
-    scopes: &Scopes<'_>,
+    scopes: &Written<'_>,
     near: &Near<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {

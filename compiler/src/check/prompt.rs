@@ -11,13 +11,13 @@ use super::Context;
 use crate::diagnostic::Diagnostic;
 use crate::markdown::section;
 use crate::plan::{Reference, Role, Unit};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 
 /// Bytes; about 50,000 tokens.
 const LIMIT: u64 = 200 << 10;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut sizes = Sizes { context, files: BTreeMap::new(), sections: BTreeMap::new() };
+    let mut sizes = Sizes { sources: context.sources, files: BTreeMap::new(), sections: BTreeMap::new() };
     // By the largest part: files that many units are told to read are one mistake.
     let mut found: BTreeMap<Span, (&Unit, u64, u64, String, usize)> = BTreeMap::new();
     for unit in context.plan.units.iter().filter(|unit| unit.role == Role::Work) {
@@ -110,7 +110,7 @@ fn small(unit: &Unit) -> u64 {
 
 /// Sizes of files and sections, each found once.
 struct Sizes<'c> {
-    context: &'c Context<'c>,
+    sources: &'c dyn Sources,
     files: BTreeMap<&'c Utf8Path, u64>,
     sections: BTreeMap<(&'c Utf8Path, &'c str), u64>,
 }
@@ -127,7 +127,7 @@ impl<'c> Sizes<'c> {
         let Part::File(Reference { path, heading: Some(heading), .. }) = part else {
             return self.at_most(part);
         };
-        let sources = self.context.sources;
+        let sources = self.sources;
         *self.sections.entry((path, heading)).or_insert_with(|| {
             let text = sources.read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             text.and_then(|text| Some(section(&text, heading).ok()?.len() as u64)).unwrap_or(0)
@@ -136,7 +136,7 @@ impl<'c> Sizes<'c> {
 
     /// What is missing is another rule's business, or made by a unit that comes earlier.
     fn file(&mut self, path: &'c Utf8Path) -> u64 {
-        let sources = self.context.sources;
+        let sources = self.sources;
         *self.files.entry(path).or_insert_with(|| sources.size(path).unwrap_or(0))
     }
 }

@@ -146,25 +146,56 @@ const SHORTEST: usize = 10;
 const KEY: &str = "-----BEGIN ";
 
 /// From, to and kind of each, in order.
+///
+/// Only runs of letters that hold the beginning of a token, the name of a secret setting, an address or the head of a key
+/// are looked at closely: plans have next to none of these.
 fn secrets(text: &str) -> Vec<(usize, usize, &'static str)> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
-    // Runs of letters that can be a secret are rare: every tenth byte is looked at until one is in such a run.
-    while at + SHORTEST <= bytes.len() {
-        let last = at + SHORTEST - 1;
-        if let Some(gap) = (at..=last).rev().find(|at| !in_run(bytes[*at])) {
-            at = gap + 1;
+    for sign in signs(bytes) {
+        if sign < at {
             continue;
         }
-        let end = (last..bytes.len()).find(|at| !in_run(bytes[*at])).unwrap_or(bytes.len());
-        at = if text[at..].starts_with(KEY.trim_end()) {
-            key(text, at, end, &mut found)
+        let from = bytes[at..sign].iter().rposition(|c| !in_run(*c)).map_or(at, |gap| at + gap + 1);
+        let end = bytes[sign..].iter().position(|c| !in_run(*c)).map_or(bytes.len(), |gap| sign + gap);
+        at = if end - from < SHORTEST {
+            end
+        } else if text[from..].starts_with(KEY.trim_end()) {
+            key(text, from, end, &mut found)
         } else {
-            run(text, at, end, &mut found)
+            run(text, from, end, &mut found)
         };
     }
     found
+}
+
+/// Where something stands without which there is no secret, sorted.
+fn signs(bytes: &[u8]) -> Vec<usize> {
+    let begins = SHAPES.iter().map(|shape| shape.begins).chain(["eyJ"]);
+    let mut begins: Vec<&str> = begins.collect();
+    // One that begins with another is found with it.
+    begins.sort_unstable();
+    begins.dedup_by(|longer, shorter| longer.starts_with(*shorter));
+    let mut signs: Vec<usize> = Vec::new();
+    for text in begins {
+        let places = memchr::memmem::find_iter(bytes, text);
+        signs.extend(places.filter(|at| *at == 0 || !dashed(bytes[at - 1])));
+    }
+    for text in [KEY.trim_end(), "://"] {
+        signs.extend(memchr::memmem::find_iter(bytes, text));
+    }
+    signs.extend(memchr::memchr_iter(b'=', bytes).filter(|at| names_a_secret(&bytes[..*at])));
+    signs.sort_unstable();
+    signs
+}
+
+/// Does the text end in the name of a setting whose value is a secret?
+fn names_a_secret(text: &[u8]) -> bool {
+    SETTINGS.iter().any(|setting| {
+        let from = text.len().checked_sub(setting.len());
+        from.is_some_and(|from| text[from..].eq_ignore_ascii_case(setting.as_bytes()))
+    })
 }
 
 fn in_run(c: u8) -> bool {
@@ -318,6 +349,36 @@ mod tests {
         }
         let text = format!("postgres://app:{value}@db/x");
         assert_eq!(secrets(&text), [(15, 15 + value.len(), "a password in an address")]);
+    }
+
+    /// Looks closely at every run, and not only where something calls for it.
+    fn secrets_everywhere(text: &str) -> Vec<(usize, usize, &'static str)> {
+        let (bytes, mut found, mut at) = (text.as_bytes(), Vec::new(), 0);
+        while let Some(from) = bytes[at..].iter().position(|c| in_run(*c)).map(|gap| at + gap) {
+            let end = bytes[from..].iter().position(|c| !in_run(*c)).map_or(bytes.len(), |gap| from + gap);
+            at = if end - from < SHORTEST {
+                end
+            } else if text[from..].starts_with(KEY.trim_end()) {
+                key(text, from, end, &mut found)
+            } else {
+                run(text, from, end, &mut found)
+            };
+        }
+        found
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_passed_over_holds_nothing(pieces in proptest::collection::vec(0..24_usize, 0..12)) {
+            let tokens = samples();
+            let around = ["password=", "API_KEY=", "a=", "https://u:", "@host", "hunter22", " ", "\n", "-", "é", "-----BEGIN ", "x"];
+            let piece = |at: &usize| match at.checked_sub(around.len()) {
+                None => around[*at].to_owned(),
+                Some(at) => tokens[at % tokens.len()].1.clone(),
+            };
+            let text: String = pieces.iter().map(piece).collect();
+            proptest::prop_assert_eq!(secrets(&text), secrets_everywhere(&text), "{}", text);
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use camino::Utf8Path;
 
 use super::Context;
 use super::order::By;
-use super::ownership::scope;
+use super::written::{Use, Written};
 use crate::diagnostic::Diagnostic;
-use crate::glob::{Pattern, overlapping_between};
+use crate::glob::Pattern;
 use crate::plan::{PredicateKind, Role, Stop, Unit, UnitIx};
 use crate::source::Span;
 
@@ -19,10 +19,7 @@ use crate::source::Span;
 const MOST_MAKERS: usize = 16;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let paths = Paths::of(context);
-    if paths.asked == 0 {
-        return;
-    }
+    let Some(paths) = Paths::of(context) else { return };
     let mut seen: BTreeSet<Span> = BTreeSet::new();
     for (at, unit) in context.plan.units.iter().enumerate() {
         if unit.role != Role::Work || unit.broken {
@@ -61,27 +58,16 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     stops(context, &paths, &mut seen, diagnostics);
 }
 
-/// A unit that may write a path.
-struct Writer<'p> {
-    unit: UnitIx,
-    span: Span,
-    pattern: &'p Pattern,
-    /// It must leave the path there.
-    creates: bool,
-}
-
 /// Which of the paths that predicates ask about units may write.
-struct Paths<'p> {
-    asked: usize,
-    /// Patterns of `writes` and `creates`, each once, with its number.
-    numbers: BTreeMap<&'p Pattern, usize>,
-    writers: Vec<Vec<Writer<'p>>>,
+struct Paths<'c, 'p> {
+    written: &'c Written<'p>,
     /// By the text of what is asked about: numbers of the patterns that can meet it, sorted.
     met: BTreeMap<&'p str, Vec<usize>>,
 }
 
-impl<'p> Paths<'p> {
-    fn of(context: &Context<'p>) -> Paths<'p> {
+impl<'c, 'p> Paths<'c, 'p> {
+    /// `None` if nothing is asked about a path.
+    fn of(context: &'c Context<'p>) -> Option<Paths<'c, 'p>> {
         let plan = context.plan;
         let of_units = plan.units.iter().flat_map(|unit| {
             let criteria = unit.accept.iter().flat_map(|criterion| &criterion.predicates);
@@ -103,33 +89,16 @@ impl<'p> Paths<'p> {
                 PredicateKind::Unchanged(_) | PredicateKind::Command(_) => {}
             }
         }
-        let mut paths =
-            Paths { asked: asked.len(), numbers: BTreeMap::new(), writers: Vec::new(), met: BTreeMap::new() };
         if asked.is_empty() {
-            return paths;
+            return None;
         }
-        for (at, unit) in plan.units.iter().enumerate() {
-            let writes = unit.writes.iter().map(|pattern| (pattern, false));
-            for (pattern, creates) in writes.chain(unit.creates.iter().map(|pattern| (pattern, true))) {
-                let next = paths.writers.len();
-                let number = *paths.numbers.entry(&pattern.value).or_insert(next);
-                if number == next {
-                    paths.writers.push(Vec::new());
-                }
-                let (unit, span) = (UnitIx(at as u32), pattern.span);
-                paths.writers[number].push(Writer { unit, span, pattern: &pattern.value, creates });
-            }
-        }
+        let mut paths = Paths { written: context.written(), met: BTreeMap::new() };
         let (texts, patterns): (Vec<&str>, Vec<Pattern>) = asked.into_iter().unzip();
-        let mut written: Vec<(&Pattern, usize)> =
-            paths.numbers.iter().map(|(pattern, at)| (*pattern, *at)).collect();
-        written.sort_by_key(|(_, at)| *at);
-        let written: Vec<&Pattern> = written.into_iter().map(|(pattern, _)| pattern).collect();
-        for overlap in overlapping_between(&patterns.iter().collect::<Vec<_>>(), &written) {
+        // Sorted, as they come.
+        for overlap in paths.written.met_by(&patterns.iter().collect::<Vec<_>>()) {
             paths.met.entry(texts[overlap.first]).or_default().push(overlap.second);
         }
-        paths.met.values_mut().for_each(|numbers| numbers.sort_unstable());
-        paths
+        Some(paths)
     }
 
     fn met(&self, asked: &str) -> &[usize] {
@@ -140,17 +109,24 @@ impl<'p> Paths<'p> {
         self.met(asked).is_empty()
     }
 
-    fn by(&self, unit: &Unit, asked: &str) -> bool {
-        let met = self.met(asked);
-        !met.is_empty() && scope(unit).any(|pattern| met.binary_search(&self.numbers[&pattern.value]).is_ok())
+    fn by(&self, unit: UnitIx, asked: &str) -> bool {
+        // Units use what they write in the order of the plan.
+        let uses = |number: &usize| {
+            let uses = &self.written.uses[*number];
+            let at = uses.partition_point(|user| user.unit < unit);
+            uses.get(at).is_some_and(|user| user.unit == unit)
+        };
+        self.met(asked).iter().any(uses)
     }
 
-    /// Everybody but `unit` who may write it.
-    fn others(&self, unit: UnitIx, asked: &str) -> impl Iterator<Item = &Writer<'p>> {
+    /// Everybody but `unit` who may write it, each with the pattern that says so.
+    fn others(&self, unit: UnitIx, asked: &str) -> impl Iterator<Item = (&Use, &'p Pattern)> {
         self.met(asked)
             .iter()
-            .flat_map(|number| &self.writers[*number])
-            .filter(move |writer| writer.unit != unit)
+            .flat_map(|number| {
+                self.written.uses[*number].iter().zip(std::iter::repeat(self.written.patterns()[*number]))
+            })
+            .filter(move |(writer, _)| writer.unit != unit)
     }
 }
 
@@ -162,7 +138,7 @@ fn created<'u>(unit: &'u Unit, asked: &Pattern) -> Option<&'u str> {
 /// A predicate of a criterion that no result can meet. `of`: the unit; `None` for a gate.
 fn impossible(
     context: &Context<'_>,
-    paths: &Paths<'_>,
+    paths: &Paths<'_, '_>,
     of: Option<(UnitIx, &Unit)>,
     kind: &PredicateKind,
     span: Span,
@@ -199,9 +175,9 @@ fn impossible(
             )
         }
         PredicateKind::Changed(all) => {
-            let (_, unit) = of?;
+            let (ix, unit) = of?;
             let pattern =
-                all.iter().find(|pattern| !paths.by(unit, pattern.as_str()) && !derived(pattern.as_str()))?;
+                all.iter().find(|pattern| !paths.by(ix, pattern.as_str()) && !derived(pattern.as_str()))?;
             Some(
                 new(format!(
                     "`{}` may not change `{}`, so it never differs",
@@ -231,7 +207,7 @@ struct Pending<'p> {
 
 fn stops(
     context: &Context<'_>,
-    paths: &Paths<'_>,
+    paths: &Paths<'_, '_>,
     seen: &mut BTreeSet<Span>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -244,7 +220,7 @@ fn stops(
                 if seen.insert(stop.span) {
                     diagnostics.push(stops_itself(unit, stop));
                 }
-            } else if let Some(found) = holds(context, paths, ix, unit, stop)
+            } else if let Some(found) = holds(context, paths, ix, stop)
                 && !seen.contains(&stop.span)
             {
                 pending.push(found);
@@ -315,9 +291,8 @@ fn stops_itself(unit: &Unit, stop: &Stop) -> Diagnostic {
 /// Whether a stop holds whatever the agent does, as far as the plan and the files tell; `None` if that is open.
 fn holds<'p>(
     context: &Context<'p>,
-    paths: &Paths<'_>,
+    paths: &Paths<'_, '_>,
     ix: UnitIx,
-    unit: &Unit,
     stop: &'p Stop,
 ) -> Option<Pending<'p>> {
     let mut found = Pending { unit: ix, stop, makers: Vec::new(), there: false };
@@ -327,7 +302,7 @@ fn holds<'p>(
             PredicateKind::Exists(all) => {
                 for pattern in all {
                     let asked = pattern.as_str();
-                    if paths.by(unit, asked) {
+                    if paths.by(ix, asked) {
                         return None;
                     }
                     if paths.by_none(asked) {
@@ -336,13 +311,14 @@ fn holds<'p>(
                         continue;
                     }
                     // Who may write it without having to leave it there may also delete it.
-                    let deleted = paths.others(ix, asked).any(|writer| !writer.creates);
-                    let makers = paths.others(ix, asked).filter(|writer| writer.creates).take(MOST_MAKERS);
-                    let surely = |writer: &Writer<'_>| {
-                        !deleted && writer.pattern.literal().is_some_and(|path| pattern.matches(path))
+                    let deleted = paths.others(ix, asked).any(|(writer, _)| !writer.creates);
+                    let makers =
+                        paths.others(ix, asked).filter(|(writer, _)| writer.creates).take(MOST_MAKERS);
+                    let surely = |written: &Pattern| {
+                        !deleted && written.literal().is_some_and(|path| pattern.matches(path))
                     };
                     let makers: Vec<_> =
-                        makers.map(|writer| (writer.unit, writer.span, surely(writer))).collect();
+                        makers.map(|(writer, written)| (writer.unit, writer.span, surely(written))).collect();
                     if makers.is_empty() {
                         return None;
                     }

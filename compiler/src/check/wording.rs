@@ -194,6 +194,9 @@ const DRIVERS: &[&str] = &[
 
 /// The words of a sentence that only a person can follow.
 fn for_a_person(text: &str) -> Option<String> {
+    if text.is_ascii() && !has_telling_word(text) {
+        return None;
+    }
     let ends = |c: char| matches!(c, '.' | ';' | '!' | '?' | '\n' | ':' | '(' | ')');
     text.split(ends).find_map(|sentence| {
         // Each word without the punctuation around it, in small letters.
@@ -210,6 +213,36 @@ fn for_a_person(text: &str) -> Option<String> {
         let negated = words[..from].iter().any(|word| NEGATIONS.contains(word));
         let driven = words.iter().any(|word| DRIVERS.contains(word));
         (!negated && !driven).then(|| words[from..to].join(" "))
+    })
+}
+
+/// The beginnings of words of which one is in each sentence that tells: most texts have none, and need no closer look.
+const TELLING: &[&str] = &[
+    "agree",
+    "approval",
+    "ask",
+    "browser",
+    "check",
+    "confirm",
+    "consult",
+    "coordinate",
+    "deployed",
+    "eye",
+    "manually",
+    "sign",
+    "visually",
+];
+
+/// Does a word of an ASCII text begin with one of [`TELLING`], in whatever case?
+fn has_telling_word(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        matches!(byte | 0x20, b'a'..=b'e' | b'm' | b's' | b'v')
+            && (at == 0 || !bytes[at - 1].is_ascii_alphanumeric())
+            && TELLING.iter().any(|word| {
+                let here = bytes[at..].get(..word.len());
+                here.is_some_and(|here| here.eq_ignore_ascii_case(word.as_bytes()))
+            })
     })
 }
 

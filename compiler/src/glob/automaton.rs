@@ -41,7 +41,7 @@ pub(super) enum Fold {
 
 impl Fold {
     /// One character for all that differ from it in case only. Simple folding: `ß` stays one character.
-    fn char(self, c: char) -> char {
+    pub(super) fn char(self, c: char) -> char {
         match self {
             Fold::Exact => c,
             Fold::Case if c.is_ascii() => c.to_ascii_lowercase(),
@@ -185,18 +185,46 @@ fn lies_in_tree(path: &str, pattern: &Pattern, fold: Fold) -> bool {
     (at_end || directory.is_empty()) && !rest.as_str().is_empty()
 }
 
-/// What every covered path, with a `/` put behind it, begins with.
-pub(super) fn prefix(tokens: &[Token], fold: Fold) -> String {
-    let mut prefix = String::new();
+/// Beginnings that a small set such as `[ab]` may multiply to.
+const MOST_PREFIXES: usize = 16;
+
+/// What every covered path, with a `/` put behind it, begins with: one of these. Small sets of plain letters are spelt out.
+pub(super) fn prefixes(tokens: &[Token], fold: Fold) -> Vec<String> {
+    let mut prefixes = vec![String::new()];
     for token in tokens {
         match token {
-            Token::Char(c) => prefix.push(fold.char(*c)),
-            Token::Separator => prefix.push('/'),
-            _ => return prefix,
+            Token::Char(c) => prefixes.iter_mut().for_each(|prefix| prefix.push(fold.char(*c))),
+            Token::Separator => prefixes.iter_mut().for_each(|prefix| prefix.push('/')),
+            Token::Set(set) => match set.letters(fold) {
+                Some(letters) if letters.len() * prefixes.len() <= MOST_PREFIXES => {
+                    prefixes = prefixes
+                        .iter()
+                        .flat_map(|prefix| letters.iter().map(move |letter| format!("{prefix}{letter}")))
+                        .collect();
+                }
+                _ => return prefixes,
+            },
+            _ => return prefixes,
         }
     }
-    prefix.push('/');
-    prefix
+    prefixes.iter_mut().for_each(|prefix| prefix.push('/'));
+    prefixes
+}
+
+impl Set {
+    /// The folded letters that it holds, if they are few and ASCII: no other letter is one of these in another case.
+    fn letters(&self, fold: Fold) -> Option<Vec<char>> {
+        let small =
+            |(low, high): &(char, char)| high.is_ascii() && *high as usize - (*low as usize) < MOST_PREFIXES;
+        if self.negated || !self.ranges.iter().all(small) {
+            return None;
+        }
+        let all = self.ranges.iter().flat_map(|(low, high)| *low..=*high);
+        let mut letters: Vec<char> = all.map(|c| fold.char(c)).filter(|c| *c != '/').collect();
+        letters.sort_unstable();
+        letters.dedup();
+        Some(letters)
+    }
 }
 
 /// A set of positions of one token list.
@@ -278,6 +306,7 @@ pub(super) fn common_path(a: &Pattern, b: &Pattern, excluded: &[&Pattern], fold:
     if excluded.is_empty() {
         // By far the most frequent cases need no search.
         match (a.literal(), b.literal()) {
+            (Some(one), Some(two)) if one == two => return Some(one.to_owned()),
             (Some(one), Some(two)) => {
                 let (deeper, top) =
                     if one.chars().count() >= two.chars().count() { (one, two) } else { (two, one) };
@@ -353,36 +382,13 @@ fn after(c: char) -> Option<char> {
 }
 
 /// Does the part that ends before `end` look like a file's name: `a.rs`, `*.toml`, but not `src`, `.github` or `v1.2`?
-fn has_extension(tokens: &[Token], end: usize) -> bool {
+pub(super) fn has_extension(tokens: &[Token], end: usize) -> bool {
     let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
     let part = &tokens[tokens[..end].iter().rposition(boundary).map_or(0, |at| at + 1)..end];
     let Some(dot) = part.iter().rposition(|token| *token == Token::Char('.')) else { return false };
     let letters = |token: &Token| matches!(token, Token::Char(c) if c.is_alphanumeric());
     let begins = matches!(part.get(dot + 1), Some(Token::Char(c)) if c.is_alphabetic());
     dot > 0 && begins && part[dot + 1..].iter().all(letters)
-}
-
-/// What the names of the files that a pattern matches begin and end with.
-pub(super) struct FileName {
-    pub(super) begin: String,
-    pub(super) end: String,
-}
-
-/// What the name of a match is like, if the pattern names files by their extension and spells no directory like one.
-/// Two such patterns have nothing below each other: they meet only at a path whose name fits both.
-pub(super) fn file_name(tokens: &[Token], fold: Fold) -> Option<FileName> {
-    let directories = (0..tokens.len()).filter(|at| tokens[*at] == Token::Separator);
-    if !has_extension(tokens, tokens.len()) || directories.into_iter().any(|at| has_extension(tokens, at)) {
-        return None;
-    }
-    let boundary = |token: &Token| matches!(token, Token::Separator | Token::Parts);
-    let name = &tokens[tokens.iter().rposition(boundary).map_or(0, |at| at + 1)..];
-    let spelt = |token: &Token| if let Token::Char(c) = token { Some(fold.char(*c)) } else { None };
-    let reversed: Vec<char> = name.iter().rev().map_while(spelt).collect();
-    Some(FileName {
-        begin: name.iter().map_while(spelt).collect(),
-        end: reversed.into_iter().rev().collect(),
-    })
 }
 
 struct Product<'p> {

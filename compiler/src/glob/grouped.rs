@@ -27,7 +27,7 @@ pub fn grouped<'p, T>(pairs: impl IntoIterator<Item = (&'p Pattern, T)>) -> (Vec
 }
 
 /// Lists one behind the other in one place: a list of its own for each of many patterns would cost more than it holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lists<T> {
     /// Where each list begins, and where the last one ends.
     starts: Vec<u32>,

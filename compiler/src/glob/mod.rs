@@ -15,6 +15,7 @@
 mod automaton;
 mod conflict;
 mod grouped;
+mod names;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-pub use conflict::{Overlap, overlapping_between, overlapping_pairs};
+pub use conflict::{Overlap, PatternIndex, overlapping_between, overlapping_pairs};
 pub use grouped::{Lists, grouped};
 
 use automaton::{Fold, Token};
@@ -129,8 +130,13 @@ impl Pattern {
 
     /// Does one of the pattern's path parts spell `name`, in whatever case?
     pub fn spells_part(&self, name: &str) -> bool {
+        // A sign has no case, and stands in the text if it is spelt at all.
+        if let Some(sign) = name.bytes().find(u8::is_ascii_punctuation)
+            && memchr::memchr(sign, self.text.as_bytes()).is_none()
+        {
+            return false;
+        }
         match &self.shape {
-            Shape::Plain if self.text.len() < name.len() => false,
             Shape::Plain if self.text.is_ascii() && name.is_ascii() => {
                 self.text.split('/').any(|part| part.eq_ignore_ascii_case(name))
             }

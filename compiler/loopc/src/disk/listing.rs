@@ -4,7 +4,7 @@
 //! must come to the same findings, and what a run captures is decided by the `.gitignore` files alone.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -25,8 +25,8 @@ pub(super) struct Listing {
     root: Utf8PathBuf,
     tracked: OnceLock<Tracked>,
     files: OnceLock<Option<Vec<Utf8PathBuf>>>,
-    /// By directory: the rules in force in it.
-    rules: Mutex<BTreeMap<Utf8PathBuf, Rules>>,
+    /// By directory: the rules in force in it. Only ever asked, never listed.
+    rules: Mutex<HashMap<String, Rules>>,
 }
 
 /// What git tracks, and every directory above it. Only ever asked, never listed, so that its order decides nothing.
@@ -49,7 +49,7 @@ struct Level {
 
 impl Listing {
     pub(super) fn new(root: Utf8PathBuf) -> Listing {
-        Listing { root, tracked: OnceLock::new(), files: OnceLock::new(), rules: Mutex::new(BTreeMap::new()) }
+        Listing { root, tracked: OnceLock::new(), files: OnceLock::new(), rules: Mutex::new(HashMap::new()) }
     }
 
     /// Sorted. `None` if a directory cannot be listed: half a list would make rules say what is not so.
@@ -58,6 +58,8 @@ impl Listing {
     }
 
     pub(super) fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+        // Rules of a directory hold below it: without any here there are none above.
+        self.rules(path.parent().unwrap_or(Utf8Path::new("")))?;
         let mut directory = Utf8PathBuf::new();
         let mut found = None;
         let mut parts = path.components().peekable();
@@ -101,7 +103,7 @@ impl Listing {
         let mut missing: Vec<&Utf8Path> = Vec::new();
         let mut rules = None;
         for above in directory.ancestors() {
-            if let Some(found) = known.get(above) {
+            if let Some(found) = known.get(above.as_str()) {
                 rules = found.clone();
                 break;
             }
@@ -109,7 +111,7 @@ impl Listing {
         }
         for directory in missing.into_iter().rev() {
             rules = self.below(directory, rules);
-            known.insert(directory.to_owned(), rules.clone());
+            known.insert(directory.as_str().to_owned(), rules.clone());
         }
         rules
     }

@@ -50,7 +50,7 @@ fn idle(looks: &Looks<'_>, call: &Call, here: Option<&Utf8Path>) -> Option<&'sta
         | ("[", ["-e" | "-f" | "-s" | "-r" | "-d", path, "]"])
         | ("ls" | "stat" | "cat" | "head" | "wc", [path]) => {
             let path = inside(here?, path)?;
-            let there = !path.as_str().is_empty() && looks.context.sources.kind(&path).is_some();
+            let there = !path.as_str().is_empty() && looks.sources.kind(&path).is_some();
             (there && !looks.written(&path))
                 .then_some("asks for what is there already, and no unit may remove")
         }

@@ -17,12 +17,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::near::Near;
 use super::ownership::scope;
+use super::written::Written;
 use super::{Context, edit};
 use crate::command::{Call, Line, Makes, Recipe, Target, justfile, makefile, package_script, target};
 use crate::diagnostic::Diagnostic;
 use crate::glob::Pattern;
-use crate::plan::{Check, Command, Plan, PredicateKind, UnitIx, Verifier, VerifierIx};
-use crate::source::{PathKind, SourceMap, Span};
+use crate::plan::{Check, Command, Plan, PredicateKind, Verifier, VerifierIx};
+use crate::source::{PathKind, SourceMap, Sources, Span};
 
 /// A command that judges work.
 struct Subject<'p> {
@@ -168,22 +169,16 @@ impl Expanded {
 
 /// Looks into files, each read once.
 struct Looks<'c> {
-    context: &'c Context<'c>,
+    sources: &'c dyn Sources,
     near: Near<'c>,
     texts: std::cell::RefCell<BTreeMap<Utf8PathBuf, Option<std::rc::Rc<str>>>>,
-    /// Every distinct pattern that some unit may write.
-    scopes: BTreeMap<&'c Pattern, Vec<UnitIx>>,
+    scopes: &'c Written<'c>,
 }
 
 impl<'c> Looks<'c> {
-    fn new(context: &'c Context<'c>) -> Looks<'c> {
-        let mut scopes: BTreeMap<&Pattern, Vec<UnitIx>> = BTreeMap::new();
-        for (at, unit) in context.plan.units.iter().enumerate() {
-            for pattern in scope(unit) {
-                scopes.entry(&pattern.value).or_default().push(UnitIx(at as u32));
-            }
-        }
-        Looks { context, near: Near::new(context.sources), texts: Default::default(), scopes }
+    fn new(context: &'c Context<'_>) -> Looks<'c> {
+        let sources = context.sources;
+        Looks { sources, near: Near::new(sources), texts: Default::default(), scopes: context.written() }
     }
 
     fn text(&self, path: &Utf8Path) -> Option<std::rc::Rc<str>> {
@@ -191,19 +186,20 @@ impl<'c> Looks<'c> {
         if let Some(known) = texts.get(path) {
             return known.clone();
         }
-        let bytes = self.context.sources.read(path).ok();
+        let bytes = self.sources.read(path).ok();
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(std::rc::Rc::from);
         texts.insert(path.to_owned(), text.clone());
         text
     }
 
     fn is_file(&self, path: &Utf8Path) -> bool {
-        self.context.sources.kind(path) == Some(PathKind::File)
+        self.sources.kind(path) == Some(PathKind::File)
     }
 
     /// May a unit of the plan write this path?
     fn written(&self, path: &Utf8Path) -> bool {
-        self.scopes.keys().any(|pattern| pattern.matches(path.as_str()))
+        let met = self.scopes.met_by(&[&Pattern::of_path(path.as_str())]);
+        met.iter().any(|overlap| self.scopes.patterns()[overlap.second].matches(path.as_str()))
     }
 
     fn expanded(&self, line: &Line, directory: &Utf8Path) -> Vec<Expanded> {

@@ -11,7 +11,7 @@ use super::{Looks, allow, directory, inside, line, placed};
 use crate::check::Context;
 use crate::command::{Line, config_files, scripts};
 use crate::diagnostic::Diagnostic;
-use crate::glob::{Pattern, overlapping_between};
+use crate::glob::Pattern;
 use crate::plan::{Role, VerifierIx};
 
 /// Files named in one finding.
@@ -30,23 +30,22 @@ pub(super) fn check(context: &Context<'_>, looks: &Looks<'_>, diagnostics: &mut 
     let deciding = deciding(context, looks);
     let paths: Vec<&Utf8Path> = deciding.keys().map(Utf8PathBuf::as_path).collect();
     let literals: Vec<Pattern> = paths.iter().map(|path| Pattern::of_path(path.as_str())).collect();
-    let patterns: Vec<&Pattern> = looks.scopes.keys().copied().collect();
     let protected = |path: &Utf8Path| {
         context.plan.protect.iter().any(|pattern| pattern.value.matches(path.as_str()))
             || context.plan.plan_files.iter().any(|file| file == path)
     };
-    // By pattern: the deciding files that it covers.
-    let mut covered: BTreeMap<&Pattern, BTreeSet<&Utf8Path>> = BTreeMap::new();
-    for overlap in overlapping_between(&literals.iter().collect::<Vec<_>>(), &patterns) {
-        let (path, pattern) = (paths[overlap.first], patterns[overlap.second]);
+    // By the pattern's number: the deciding files that it covers.
+    let mut covered: BTreeMap<usize, BTreeSet<&Utf8Path>> = BTreeMap::new();
+    for overlap in looks.scopes.met_by(&literals.iter().collect::<Vec<_>>()) {
+        let (path, pattern) = (paths[overlap.first], looks.scopes.patterns()[overlap.second]);
         let there = looks.is_file(path) || pattern.literal() == Some(path.as_str());
         if there && pattern.matches(path.as_str()) && !protected(path) {
-            covered.entry(pattern).or_default().insert(path);
+            covered.entry(overlap.second).or_default().insert(path);
         }
     }
-    for (pattern, files) in &covered {
-        for ix in looks.scopes.get(*pattern).into_iter().flatten() {
-            let unit = &context.plan.units[ix.0 as usize];
+    for (at, files) in &covered {
+        for user in &looks.scopes.uses[*at] {
+            let unit = &context.plan.units[user.unit.0 as usize];
             if unit.role != Role::Work {
                 continue;
             }
@@ -60,7 +59,9 @@ pub(super) fn check(context: &Context<'_>, looks: &Looks<'_>, diagnostics: &mut 
                     Some((path.to_path_buf(), by.1))
                 };
                 let named: Vec<(Utf8PathBuf, VerifierIx)> = files.iter().filter_map(decides).collect();
-                let span = super::scope(unit).find(|scope| scope.value == **pattern).map(|scope| scope.span);
+                let span = super::scope(unit)
+                    .find(|scope| scope.value == *looks.scopes.patterns()[*at])
+                    .map(|scope| scope.span);
                 if let (Some((first, by)), Some(span)) = (named.first(), span) {
                     diagnostics.push(found(context, why, &unit.id.value, span, first, *by, &named));
                 }
