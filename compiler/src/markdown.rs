@@ -69,13 +69,20 @@ fn begins_with_words(text: &str, wanted: &str) -> bool {
             .is_some_and(|rest| rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '_'))
 }
 
+/// Bytes of a heading that is still compared with others: the comparison costs the product of both lengths.
+const COMPARED: usize = 300;
+
 /// Compares with whole headings and with as many first words of them as were asked for.
 fn nearest(wanted: &str, headings: &[Heading]) -> Option<String> {
+    if wanted.len() > COMPARED {
+        return None;
+    }
     let count = wanted.split(' ').count();
     let wanted = wanted.to_lowercase();
     let limit = (wanted.chars().count() / 3).max(1);
     headings
         .iter()
+        .filter(|heading| heading.text.len() <= COMPARED)
         .map(|heading| {
             let text = heading.text.to_lowercase();
             let first = text.split(' ').take(count).collect::<Vec<_>>().join(" ");

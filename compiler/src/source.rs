@@ -64,7 +64,7 @@ pub struct SourceFile {
     pub path: Utf8PathBuf,
     pub text: String,
     line_starts: Vec<u32>,
-    /// Every character is one byte: a column is a difference then, however long the line is.
+    /// Every character is one byte: then columns need no counting, which matters where a megabyte is one line.
     ascii: bool,
 }
 
@@ -156,6 +156,13 @@ impl SourceMap {
         &self.files[id.0 as usize]
     }
 
+    /// The same files and expansions with other texts; every id means here what it means there.
+    pub fn with_texts(&self, mut text: impl FnMut(FileId, &SourceFile) -> String) -> SourceMap {
+        let files =
+            self.files().map(|(id, file)| SourceFile::new(file.path.clone(), text(id, file))).collect();
+        SourceMap { files, expansions: self.expansions.clone() }
+    }
+
     /// Notes an expansion; places in it have the returned file.
     pub fn expand(&mut self, expansion: Expansion) -> FileId {
         let expansion = Expansion { file: self.written(expansion.file), ..expansion };
@@ -214,6 +221,11 @@ pub trait Sources {
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError>;
     /// What stands at the path, following symbolic links; `None` if nothing does.
     fn kind(&self, path: &Utf8Path) -> Option<PathKind>;
+
+    /// How many bytes a file has; `None` if it cannot be read.
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        self.read(path).ok().map(|bytes| bytes.len() as u64)
+    }
 
     /// The day on which the plan is compiled, for what expires; `None`: nothing does.
     fn today(&self) -> Option<Date> {

@@ -285,6 +285,9 @@ pub struct AttemptCaptured {
     pub transcript: Sha256,
     /// Ignored files that were dropped.
     pub dropped: u64,
+    /// Paths that the plan's `discard` threw away, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<String>,
     pub duration_ms: u64,
 }
 

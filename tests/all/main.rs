@@ -2,6 +2,7 @@
 //!
 //! Does not know the inside of the programs; unit tests stand next to the code.
 
+mod bad_input;
 mod check;
 mod claude_cli;
 mod claude_exec;
@@ -15,6 +16,7 @@ mod gates;
 mod growth;
 mod init;
 mod model_server;
+mod output;
 mod pictures;
 mod plan_diff;
 mod process;
@@ -28,6 +30,7 @@ mod rules_input;
 mod rules_limits;
 mod rules_options;
 mod rules_processes;
+mod rules_project;
 mod rules_scope;
 mod rules_units;
 mod rules_user;
@@ -35,6 +38,7 @@ mod rules_verifier;
 mod rules_word;
 mod spec;
 mod stdlib;
+mod templates;
 mod tidy;
 
 #[test]

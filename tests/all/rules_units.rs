@@ -74,23 +74,23 @@ fn estimates_labels_and_milestones_are_shown() {
         label export
         gate works milestone="Q3" {
             label backend
-            unit one estimate="2h" { goal "Make one."; creates "one.txt"; label fast; }
-            unit two estimate="30m" { goal "Make two."; creates "two.txt"; }
+            unit one estimate="40s" { goal "Make one."; creates "one.txt"; label fast; }
+            unit two estimate="20s" { goal "Make two."; creates "two.txt"; }
             approve by=auto
         }
     "#;
     let repo = Repo::counted("off", body, &[("one", "echo 1 > one.txt"), ("two", "exit 1")]);
     let status = repo.run_loop(&["status", "--json"]).expect(0).json();
     assert_eq!(status["labels"], serde_json::json!(["export"]));
-    assert_eq!(status["units"][0]["estimate_ms"], 7_200_000);
+    assert_eq!(status["units"][0]["estimate_ms"], 40_000);
     assert_eq!(status["units"][0]["labels"], serde_json::json!(["fast"]));
     assert_eq!(status["gates"][0]["milestone"], "Q3");
     assert_eq!(status["gates"][0]["labels"], serde_json::json!(["backend"]));
     let told = repo.run_loop(&["status"]).expect(0).all();
-    assert!(told.contains("still to do: about 2h30m of 2 units"), "{told}");
+    assert!(told.contains("still to do: about 1m of 2 units"), "{told}");
     repo.exec(&[]).expect(4);
     let told = repo.run_loop(&["status"]).expect(0).all();
-    assert!(told.contains("still to do: about 30m of 1 unit"), "{told}");
+    assert!(told.contains("still to do: about 20s of 1 unit"), "{told}");
     assert!(told.contains("gate works (Q3): "), "{told}");
 }
 
@@ -316,6 +316,80 @@ fn a_renamed_unit_keeps_what_landed_under_its_old_name() {
         "it is recorded under the new name by now: {}",
         plan.all()
     );
+}
+
+const DRAFT: &str = r#"
+    gate works {
+        unit one { goal "Make one."; creates "one.txt"; }
+        unit next kind=plan { needs one; goal "Draft the next gate."; creates "plan.later.loop.kdl"; }
+        approve by=auto
+    }
+    gate later state=draft file="plan.later.loop.kdl" { approve by=auto; }
+    gate last { unit end { goal "Make the end."; creates "end.txt"; }; }
+"#;
+const LATER: &str = r#"gate later { unit two { needs one; goal "Make two."; creates "two.txt"; }; }"#;
+
+#[test]
+fn a_draft_gate_stops_the_run_until_its_units_are_written() {
+    let next = format!("cat > plan.later.loop.kdl <<'END'\n{LATER}\nEND\n");
+    let scripts = [
+        ("one", "echo 1 > one.txt"),
+        ("next", &next),
+        ("two", "echo 2 > two.txt"),
+        ("end", "echo 3 > end.txt"),
+    ];
+    let repo = Repo::counted("off", DRAFT, &scripts);
+    repo.run_loopc(&["check"]).expect(0);
+    let run = repo.exec(&[]).expect(3);
+    assert_eq!(repo.landed(BRANCH), ["one", "next"], "{}", run.all());
+    let how = "git restore --source=loop/feat -- plan.later.loop.kdl";
+    assert!(
+        run.all().contains("gate `later` waits for its plan") && run.all().contains(how),
+        "{}",
+        run.all()
+    );
+    let status = repo.run_loop(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["gates"][1]["state"], "draft");
+    assert_ne!(repo.run_loop(&["approve", "later", PLAN]).code, 0, "there is nothing to approve");
+    repo.exec(&[]).expect(3);
+    assert_eq!(repo.count("agent"), 2, "waiting costs nothing");
+
+    repo.git(&["restore", "--source=loop/feat", "--", "plan.later.loop.kdl"]);
+    repo.run_loopc(&["check"]).expect(0);
+    // The gate's file is no plan: there is still one.
+    let run = repo.run_loop(&["exec"]).expect(3);
+    assert_eq!(repo.landed(BRANCH), ["one", "next", "two", "end"], "{}", run.all());
+    assert_eq!(repo.count("agent"), 4, "what was done is not done again");
+    repo.run_loop(&["approve", "last"]).expect(0);
+    repo.exec(&[]).expect(0);
+}
+
+#[test]
+fn a_draft_that_nobody_wrote_says_where_it_goes() {
+    let body = r#"gate works state=draft file="later/plan.loop.kdl"
+        gate other state=draft"#;
+    let repo = Repo::counted("off", body, &[]);
+    let run = repo.exec(&[]).expect(3);
+    assert!(run.all().contains("write `gate works { ... }` in later/plan.loop.kdl"), "{}", run.all());
+    repo.edit(PLAN, "gate works state=draft file=\"later/plan.loop.kdl\"", "");
+    let run = repo.exec(&[]).expect(3);
+    assert!(run.all().contains("remove `state=draft`"), "{}", run.all());
+}
+
+#[test]
+fn only_a_unit_of_kind_plan_leaves_plan_files() {
+    let body = |kind: &str| format!("unit one {kind} {{ goal \"Write it.\"; writes \"docs/**\"; }}");
+    let (plan, project) = ("mkdir docs; echo > docs/x.loop.kdl", "mkdir docs; echo > docs/loop.kdl");
+    // (kind, what it writes, exit)
+    let cases = [("", plan, 4), ("kind=plan", plan, 0), ("kind=plan", project, 4), ("", project, 4)];
+    for (kind, script, exit) in cases {
+        let repo = Repo::counted("off", &body(kind), &[("one", script)]);
+        let run = repo.exec(&[]).expect(exit);
+        if exit == 4 {
+            assert_eq!(repo.journal().failures("one"), ["out-of-scope"], "{kind} {script}: {}", run.all());
+            assert!(run.all().contains("Nobody may write"), "{}", run.all());
+        }
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn project(spoil: &str, look: &str) -> String {
     verifier check {{ shell "test -s out.txt"; }}
     verifier spoil {{ shell #"{spoil}"#; env COUNTS; timeout total="3s"; }}
     verifier look {{ shell #"{look}"#; env COUNTS; }}
+    lint no-op-verifier level=allow reason="what they do besides is tested, not what they judge"
 }}
 "##
     )

@@ -47,6 +47,9 @@ fn whole_plans_in_the_texts_check_clean() {
             repo.write("AGENTS.md", "# Agents\n");
             repo.write("docs/api.md", "# API\n\n## Health\n\nIt answers.\n");
             repo.write("src/router.rs", "\n");
+            for script in ["start-server", "e2e.sh"] {
+                repo.write_executable(script, "#!/bin/sh\n");
+            }
             if let Some(project) = projects.first() {
                 repo.write("loop.kdl", project);
             }

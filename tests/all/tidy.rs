@@ -23,6 +23,7 @@ compiler/src/source: crate::diagnostic crate::syntax COMPILER_ABOVE_SYNTAX
 compiler/src/diagnostic: crate::syntax COMPILER_ABOVE_SYNTAX
 compiler/src/syntax: COMPILER_ABOVE_SYNTAX
 compiler/src/glob: crate::syntax COMPILER_ABOVE_SYNTAX
+compiler/src/command: crate::source crate::diagnostic crate::syntax COMPILER_ABOVE_SYNTAX
 compiler/src/plan: crate::syntax::lexer crate::check crate::graph
 compiler/src/check: crate::syntax::lexer
 compiler/src/graph: crate::syntax::lexer

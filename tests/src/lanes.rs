@@ -16,6 +16,8 @@ pub enum Lane {
     Claude,
     /// bubblewrap with unprivileged namespaces, or as root. The value of the lane is its binary.
     Bubblewrap,
+    /// A validator of JSON Schema for Python and the schema of SARIF. The value of the lane is the directory of both.
+    Schemas,
     /// Graphviz. The value of the lane is `dot`.
     Graphviz,
     /// npm with Node.js. The value of the lane is `npm`.
@@ -31,6 +33,7 @@ impl Lane {
         match self {
             Lane::Claude => "claude",
             Lane::Bubblewrap => "bubblewrap",
+            Lane::Schemas => "schemas",
             Lane::Graphviz => "graphviz",
             Lane::Npm => "npm",
             Lane::Python => "python",
@@ -47,6 +50,19 @@ impl Lane {
                     return Ok(bin);
                 }
                 let reason = std::fs::read_to_string(lanes.join("claude.reason")).unwrap_or_default();
+                Err(if reason.is_empty() {
+                    "not installed; ./tests/run installs it".into()
+                } else {
+                    reason.trim().into()
+                })
+            }
+            Lane::Schemas => {
+                let lanes = workspace_root().join("target/lanes");
+                let place = lanes.join("schemas");
+                if place.join("sarif-2.1.0.json").is_file() {
+                    return Ok(place);
+                }
+                let reason = std::fs::read_to_string(lanes.join("schemas.reason")).unwrap_or_default();
                 Err(if reason.is_empty() {
                     "not installed; ./tests/run installs it".into()
                 } else {

@@ -18,11 +18,7 @@ use loop_compiler::source::{Date, Ignored, PathKind, ReadError, Sources};
 
 use listing::Listing;
 
-/// The project's own file.
-pub const PROJECT_FILE: &str = "loop.kdl";
-
-/// What the name of a plan ends in.
-pub const PLAN_SUFFIX: &str = ".loop.kdl";
+pub use loop_compiler::plan::values::{PLAN_SUFFIX, PROJECT_FILE};
 
 /// Bytes; a larger file is not read. A plan of 10,000 units has about 4 MiB.
 pub const MAX_FILE: u64 = 16 << 20;
@@ -87,7 +83,7 @@ fn place_of(error: &ignore::Error) -> Option<&Utf8Path> {
 }
 
 /// The system's message without Rust's ` (os error N)` behind it.
-pub(crate) fn system_words(error: &std::io::Error) -> String {
+pub fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     words.to_lowercase()
@@ -100,8 +96,14 @@ impl Repository {
     /// # Errors
     /// If `start` does not exist or is in no git repository.
     pub fn find(start: &Utf8Path) -> Result<Repository, DiskError> {
-        let real = start.canonicalize_utf8().map_err(|error| io_error(start, &error))?;
-        let directory = if real.is_dir() { real.as_path() } else { real.parent().unwrap_or(&real) };
+        start.symlink_metadata().map_err(|error| io_error(start, &error))?;
+        // A file's own directory counts, not that of what it is a link to: where links lead, `DiskSources` judges.
+        let place = match start.parent() {
+            Some(parent) if !start.is_dir() => parent,
+            _ => start,
+        };
+        let real = place.canonicalize_utf8().map_err(|error| io_error(start, &error))?;
+        let directory = real.as_path();
         let root = directory
             .ancestors()
             .find(|directory| directory.join(".git").symlink_metadata().is_ok())
@@ -315,6 +317,11 @@ fn read_error(error: &std::io::Error) -> ReadError {
 }
 
 impl Sources for DiskSources {
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        let (_, found) = self.resolve(path).ok()?;
+        found.is_file().then_some(found.len())
+    }
+
     /// The clock's day in UTC, or that of `SOURCE_DATE_EPOCH`, with which a build says when it takes place.
     fn today(&self) -> Option<Date> {
         let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
@@ -381,6 +388,10 @@ pub struct Overlay<'s> {
 }
 
 impl Sources for Overlay<'_> {
+    fn size(&self, path: &Utf8Path) -> Option<u64> {
+        if path == self.path { Some(self.bytes.len() as u64) } else { self.under.size(path) }
+    }
+
     fn today(&self) -> Option<Date> {
         self.under.today()
     }

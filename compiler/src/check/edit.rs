@@ -31,8 +31,10 @@ pub(super) fn name(id: &str) -> String {
 pub(super) fn reword(span: Span, old: &str, new: &str, map: &SourceMap) -> Option<Edit> {
     let written = map.file(span.file).text.get(span.start as usize..span.end as usize)?;
     let at = written.find(old).filter(|at| !old.is_empty() && !written[at + old.len()..].contains(old))?;
+    // Between quotes most texts may stand; a bare word may not have all characters.
+    let quoted = written[..at].matches('"').count() % 2 == 1;
     let plain = !new.contains(['"', '\\', '\n'])
-        && (written.starts_with(['"', '#']) || !new.contains([' ', '*', '{', '/']));
+        && (quoted || !new.contains(['/', '(', ')', '{', '}', '[', ']', '#', ';', '=']));
     plain.then(|| {
         let start = span.start as usize + at;
         Edit { span: Span::new(span.file, start, start + old.len()), text: new.to_owned() }

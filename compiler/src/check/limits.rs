@@ -29,7 +29,7 @@ fn dollars(micro: u64) -> String {
 }
 
 /// `3h20m`.
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     let mut out = String::new();
     let mut rest = ms;
     for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
@@ -72,7 +72,7 @@ fn without_costs(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         };
         if reported.insert(span) {
             let message = format!(
-                "the budget in money holds for `{}`, on which the agent `{}` works, and it reports no cost",
+                "the budget in money holds for `{}`, whose agent `{}` reports no cost",
                 unit.id.value, agent.id.value
             );
             diagnostics.push(
@@ -87,13 +87,12 @@ fn without_costs(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         }
     };
     for unit in work(context) {
-        let reviewers = unit.review.iter().flat_map(|review| &review.reviewers);
-        let of_reviewers = reviewers.map(|one| &plan.reviewers[one.value.0 as usize].agent);
-        let agents = std::iter::once(&unit.agent).chain(of_reviewers).flatten();
-        let mut silent = agents
-            .map(|agent| &plan.agents[agent.value.0 as usize])
-            .filter(|agent| !agent.via.reports_cost());
-        let Some(agent) = silent.next() else { continue };
+        // What a reviewer spends is counted if it is told; what the work costs has to be.
+        let Some(agent) = &unit.agent else { continue };
+        let agent = &plan.agents[agent.value.0 as usize];
+        if agent.via.reports_cost() {
+            continue;
+        }
         let gate = &plan.gates[unit.gate.0 as usize].budget;
         let project = plan.project.iter().map(|project| &project.budget);
         let feature = plan.feature.iter().map(|feature| &feature.budget);

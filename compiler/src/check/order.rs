@@ -126,6 +126,11 @@ impl Order {
         self.order.iter().filter(|item| (**item as usize) < self.units).map(|item| UnitIx(*item)).collect()
     }
 
+    /// Units, then gates, in canonical order, each with what it directly waits for.
+    pub(super) fn with_waits(&self) -> impl Iterator<Item = (u32, &[u32])> {
+        self.order.iter().map(|item| (*item, self.all[*item as usize].as_slice()))
+    }
+
     /// The unit's place in the canonical order; `None` if it has none because of a cycle.
     pub(super) fn position(&self, unit: UnitIx) -> Option<u32> {
         self.position[unit.0 as usize]

@@ -14,6 +14,8 @@ use crate::diagnostic::{Applicability, Diagnostic};
 use crate::glob::{
     Lists, Overlap, Pattern, grouped, overlap_outside, overlapping_between, overlapping_pairs,
 };
+use crate::plan::schema::PLAN_KIND;
+use crate::plan::values::{PLAN_SUFFIX, may_write_plan_file};
 use crate::plan::{Plan, Role, Unit, UnitIx};
 use crate::source::Span;
 
@@ -102,24 +104,38 @@ fn protected_writes(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let scopes =
         plan.units.iter().flat_map(|unit| scope(unit).map(move |one| (&one.value, (unit, one.span))));
     let (written, uses) = grouped(scopes);
-    let mut found: BTreeMap<usize, Overlap> = BTreeMap::new();
+    let mut found: BTreeMap<usize, Vec<Overlap>> = BTreeMap::new();
     for overlap in overlapping_between(&written, &protected) {
-        found.entry(overlap.first).or_insert(overlap);
+        found.entry(overlap.first).or_default().push(overlap);
     }
     for (at, pattern) in written.iter().enumerate() {
-        let (why, label) = if pattern.spells_part(".git") {
-            (".git, which belongs to git".to_owned(), None)
-        } else if let Some(overlap) = found.get(&at) {
-            match overlap.second.checked_sub(files.len()) {
-                None => (format!("`{}`, of which the plan is made", files[overlap.second]), None),
-                Some(rule) => {
-                    (format!("`{}`, which is protected", overlap.path), Some(plan.protect[rule].span))
-                }
-            }
-        } else {
-            continue;
-        };
+        let in_git = pattern.spells_part(".git");
+        let overlaps = found.get(&at).map(Vec::as_slice).unwrap_or_default();
         for (unit, span) in &uses[at] {
+            let of_plan = |overlap: &&Overlap| overlap.second < files.len();
+            let allowed = |overlap: &&Overlap| {
+                of_plan(overlap)
+                    && unit.kind == PLAN_KIND
+                    && may_write_plan_file(files[overlap.second].as_str(), &unit.kind)
+            };
+            let (why, label) = if in_git {
+                (".git, which belongs to git".to_owned(), None)
+            } else if let Some(overlap) = overlaps.iter().find(|overlap| !allowed(overlap)) {
+                match overlap.second.checked_sub(files.len()) {
+                    None => (format!("`{}`, of which the plan is made", files[overlap.second]), None),
+                    Some(rule) => {
+                        (format!("`{}`, which is protected", overlap.path), Some(plan.protect[rule].span))
+                    }
+                }
+            } else if !may_write_plan_file(pattern.as_str(), &unit.kind) {
+                let why = match pattern.as_str().ends_with(PLAN_SUFFIX) {
+                    true => "a plan file; only a unit with `kind=plan` may",
+                    false => "a project's file, and for people",
+                };
+                (format!("`{pattern}`, which is {why}"), None)
+            } else {
+                continue;
+            };
             let message = format!("`{}` may write {why}", unit.id.value);
             let mut diagnostic = Diagnostic::new("protected-write", *span, message)
                 .at(format!("`{pattern}` covers it"))

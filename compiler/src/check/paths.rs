@@ -4,7 +4,10 @@
 //! Does not know how files are listed: it asks [`crate::source::Sources`], and the whole list only when a pattern has
 //! to be looked up. Where nobody knows the files, all of this is silent.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
@@ -22,9 +25,18 @@ const FEW: usize = 1000;
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let near = Near::new(context.sources);
     let scopes = Scopes::of(context);
-    ignored_paths(context, &scopes, diagnostics);
-    written_paths(context, &scopes, &near, diagnostics);
-    empty_patterns(context, &scopes, &near, diagnostics);
+    let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error);
+    let told: BTreeSet<Span> = errors.map(|found| found.primary.span).collect();
+    let mut found = Vec::new();
+    look(context, &scopes, &near, &mut found);
+    // What may not be written at all need not be there.
+    diagnostics.extend(found.into_iter().filter(|found: &Diagnostic| !told.contains(&found.primary.span)));
+}
+
+fn look(context: &Context<'_>, scopes: &Scopes<'_>, near: &Near<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    ignored_paths(context, scopes, diagnostics);
+    written_paths(context, scopes, near, diagnostics);
+    empty_patterns(context, scopes, near, diagnostics);
 }
 
 /// What units may write: each distinct pattern with its users, in plan order.
@@ -195,11 +207,11 @@ fn empty_patterns(
     near: &Near<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut asked: BTreeMap<&Pattern, Vec<(Option<UnitIx>, Span)>> = BTreeMap::new();
+    let mut asked: BTreeMap<&Pattern, Vec<Span>> = BTreeMap::new();
     let wild = |pattern: &&Spanned<Pattern>| pattern.value.literal().is_none() && !pattern.value.negated();
-    for (at, unit) in context.plan.units.iter().enumerate().filter(|(_, unit)| unit.role == Role::Work) {
+    for unit in context.plan.units.iter().filter(|unit| unit.role == Role::Work) {
         for pattern in unit.inputs.iter().filter(wild) {
-            asked.entry(&pattern.value).or_default().push((Some(UnitIx(at as u32)), pattern.span));
+            asked.entry(&pattern.value).or_default().push(pattern.span);
         }
     }
     let verifiers = verifier_inputs(context);
@@ -216,7 +228,7 @@ fn empty_patterns(
     if files.is_empty() {
         return;
     }
-    let empty: Vec<(&Pattern, Vec<(Option<UnitIx>, Span)>)> =
+    let empty: Vec<(&Pattern, Vec<Span>)> =
         asked.into_iter().filter(|(pattern, _)| !matches(pattern)).collect();
     let writers = scopes.writers(&empty.iter().map(|(pattern, _)| *pattern).collect::<Vec<_>>());
     let told = |word: &str, pattern: &Pattern, span: Span| {
@@ -240,7 +252,7 @@ fn empty_patterns(
         if !writers.is_empty() {
             continue;
         }
-        diagnostics.extend(uses.into_iter().map(|(_, span)| {
+        diagnostics.extend(uses.into_iter().map(|span| {
             told("inputs", pattern, span).0.at("names nothing, now or later in this plan").help(
                 "a pattern that matches nothing never makes the unit out of date: correct it, or leave it out",
             )
@@ -251,7 +263,7 @@ fn empty_patterns(
             matches(&pattern.value) || !scopes.writers(&[&pattern.value]).iter().all(Vec::is_empty)
         };
         if let Some(first) = patterns.first()
-            && !patterns.iter().any(|pattern| names_something(pattern))
+            && !patterns.iter().any(names_something)
         {
             diagnostics.push(
                 told("inputs", &first.value, first.span)

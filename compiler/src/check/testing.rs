@@ -191,6 +191,7 @@ fn gate(id: Spanned<String>) -> Gate {
         accept: Vec::new(),
         budget: Budget::default(),
         approve: Approve::Human,
+        draft: None,
         repair: None,
         milestone: None,
         labels: Vec::new(),

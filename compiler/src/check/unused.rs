@@ -103,7 +103,7 @@ impl Tally {
 fn definition(declared: &Declared, shared: bool) -> Diagnostic {
     let (rule, what) = match declared.what {
         DeclaredKind::Verifier => ("unused-verifier", "verifier"),
-        DeclaredKind::Reviewer => ("unused-verifier", "reviewer"),
+        DeclaredKind::Reviewer => ("unused-reviewer", "reviewer"),
         DeclaredKind::Agent => ("unused-agent", "agent"),
         DeclaredKind::Template => ("unused-template", "template"),
     };

@@ -103,7 +103,7 @@ impl Diagnostic {
         Diagnostic {
             rule,
             severity: rule.severity,
-            message: message.into(),
+            message: readable(message.into()),
             primary: Label { span, message: String::new() },
             labels: Vec::new(),
             help: Vec::new(),
@@ -120,17 +120,17 @@ impl Diagnostic {
 
     /// Words beside the primary place.
     pub fn at(mut self, message: impl Into<String>) -> Diagnostic {
-        self.primary.message = message.into();
+        self.primary.message = readable(message.into());
         self
     }
 
     pub fn label(mut self, span: Span, message: impl Into<String>) -> Diagnostic {
-        self.labels.push(Label { span, message: message.into() });
+        self.labels.push(Label { span, message: readable(message.into()) });
         self
     }
 
     pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
-        self.help.push(text.into());
+        self.help.push(readable(text.into()));
         self
     }
 
@@ -140,7 +140,7 @@ impl Diagnostic {
         applicability: Applicability,
         edits: Vec<Edit>,
     ) -> Diagnostic {
-        self.fixes.push(Fix { title: title.into(), applicability, edits });
+        self.fixes.push(Fix { title: readable(title.into()), applicability, edits });
         self
     }
 
@@ -156,19 +156,63 @@ impl Diagnostic {
     }
 }
 
+/// Characters of a quotation from a plan beyond which it is cut: nobody reads on, and a name may be a megabyte long.
+const LONGEST_QUOTATION: usize = 400;
+
+/// The text with what it quotes in backticks cut to a readable length.
+fn readable(text: String) -> String {
+    if text.len() <= LONGEST_QUOTATION {
+        return text;
+    }
+    let cut = |(at, part): (usize, &str)| {
+        // Every second part stands between backticks.
+        if at % 2 == 0 || part.chars().nth(LONGEST_QUOTATION).is_none() {
+            return part.to_owned();
+        }
+        let kept: String = part.chars().take(LONGEST_QUOTATION / 5).collect();
+        format!("{kept}…")
+    };
+    text.split('`').enumerate().map(cut).collect::<Vec<_>>().join("`")
+}
+
 /// The nearest of `known` to `word`, if one is near enough to be meant.
 pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let limit = match word.chars().count() {
+    let length = word.chars().count();
+    let limit = match length {
         0..=2 => 1,
         3..=5 => 2,
         _ => 3,
     };
     known
         .into_iter()
+        // Who differs more in length is further away, and comparing a text of a megabyte would take its square.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| {
             (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate)
         })
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
         .min_by_key(|(distance, candidate)| (*distance, *candidate))
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_cut_and_what_is_said_is_not() {
+        let (name, prose) = ("ä".repeat(LONGEST_QUOTATION), "words ".repeat(LONGEST_QUOTATION));
+        assert_eq!(readable(format!("no `{name}` here")), format!("no `{name}` here"));
+        let cut = "ä".repeat(LONGEST_QUOTATION / 5);
+        assert_eq!(readable(format!("no `{name}x`, {prose}`b`")), format!("no `{cut}…`, {prose}`b`"));
+    }
+
+    #[test]
+    fn a_word_is_compared_with_what_could_be_meant_alone() {
+        assert_eq!(did_you_mean("gaol", ["unit", "goal"]), Some("goal"));
+        assert_eq!(did_you_mean("goals", ["unit", "goal"]), Some("goal"));
+        assert_eq!(did_you_mean("inptsx", ["inputs", "it"]), Some("inputs"));
+        // As a product this would take minutes.
+        assert_eq!(did_you_mean(&"goal".repeat(250_000), ["goal", "creates"]), None);
+    }
 }

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("ambiguous-heading", "docs/tone.md", include_bytes!("pages/ambiguous-heading/files/docs/tone.md")),
     ("empty-glob", "docs/tone.md", include_bytes!("pages/empty-glob/files/docs/tone.md")),
     ("forwarded-arguments", "package.json", include_bytes!("pages/forwarded-arguments/files/package.json")),
+    ("gate-file", "speed.loop.kdl", include_bytes!("pages/gate-file/files/speed.loop.kdl")),
     ("ignored-path", ".gitignore", include_bytes!("pages/ignored-path/files/.gitignore")),
     ("import-cycle", "checks.loop.kdl", include_bytes!("pages/import-cycle/files/checks.loop.kdl")),
     ("import-cycle", "more.loop.kdl", include_bytes!("pages/import-cycle/files/more.loop.kdl")),
@@ -43,6 +44,13 @@ const FILES: &[(&str, &str, &[u8])] = &[
 /// Path and content of the files that a rule's examples need besides.
 pub fn files(rule: &Rule) -> impl Iterator<Item = (&'static str, &'static [u8])> {
     FILES.iter().filter(|(name, ..)| *name == rule.name).map(|(_, path, content)| (*path, *content))
+}
+
+/// A file of an example that is too long to be kept: `docs/guide.md`, of which one section is short.
+pub fn made(rule: &Rule) -> Option<(&'static str, String)> {
+    let long = "What could be said in few words is said in many, and then again.\n".repeat(4_000);
+    (rule.name == "prompt-too-large")
+        .then(|| ("docs/guide.md", format!("# Guide\n\n{long}\n# Tone\n\nPlain words.\n")))
 }
 
 /// Rules that hold a plan against all files of its repository: their examples are whole repositories. Others leave open

@@ -140,6 +140,8 @@ rules! {
     "L0111" "invalid-glob" Error false "the text is not a path pattern"
     "L0112" "invalid-placeholder" Error false "a `${` in a template does not name one of its parameters"
     "L0113" "expansion-too-large" Error false "templates make more than a plan can hold"
+    "L0115" "gate-file" Error false "the file that a gate names does not hold that gate alone"
+    "L0116" "draft-with-units" Error false "a gate that is a draft, or stands in a file of its own, has units in the plan"
     "L0118" "contradictory-settings" Error false "one setting of a node leaves another without effect"
     "L0119" "unsupported-by-agent" Error false "the agent's program has no such setting"
 
@@ -160,6 +162,10 @@ rules! {
 
     "L0301" "dependency-cycle" Error false "units or gates wait on each other"
     "L0302" "later-gate-dependency" Error false "a unit waits for a unit of a later gate"
+    "L0303" "unreachable-unit" Warning true "a unit can never start, or never be done, because its `stop` holds whatever happens"
+    "L0304" "stop-triggered-by-later-unit" Warning true "a unit that does not come before makes a `stop` hold"
+    "L0305" "critical-path" Note(off) true "the longest chain of units that wait for each other"
+    "L0306" "width" Note(off) true "how many units can run side by side"
 
     "L0401" "write-conflict" Error false "two units without an order may write the same path"
     "L0402" "input-without-edge" Error false "an input is written by a unit that this unit does not need"
@@ -185,6 +191,7 @@ rules! {
 
     "L0508" "subjective-stop" Warning true "whether a `stop` holds is a matter of opinion"
     "L0509" "manual-unflagged" Warning true "an agent is asked for what only a person can do"
+    "L0510" "impossible-predicate" Error true "a predicate can never hold, or holds whatever is done"
     "L0512" "no-op-verifier" Error true "a check cannot fail"
     "L0513" "mutating-verifier" Error true "a check changes what it should judge"
     "L0514" "broad-verifier" Note true "a whole test suite checks a unit that writes one file"
@@ -202,11 +209,15 @@ rules! {
     "L0610" "uncovered-requirement" Warning true "no unit covers a requirement"
     "L0611" "orphan-unit" Warning true "a unit covers no requirement, and nothing builds on it"
     "L0612" "timeout-impossible" Error false "a time limit can never be reached, or is shorter than what it limits"
+    "L0613" "secret-literal" Error true "a secret stands in a file of the plan"
+    "L0614" "prompt-too-large" Warning true "a prompt takes too much of what an agent can keep in mind"
     "L0615" "unused-verifier" Warning true "nothing uses a verifier"
     "L0616" "unused-import" Warning true "nothing uses an imported name"
     "L0617" "unused-agent" Warning true "nothing uses an agent"
     "L0618" "unused-template" Warning true "nothing uses a template"
+    "L0619" "unused-reviewer" Warning true "nothing asks for a reviewer"
     "L0620" "unused-allow" Warning true "a `lint` node lowers nothing"
+    "L0621" "expired-known-failure" Warning true "the day until which a failure is let pass is over"
     "L0622" "deprecated-name" Warning true "a name is written in an older way, which still works"
     "L0624" "budget-overcommitted" Note(off) true "units may spend more than their gate or feature has"
     "L0630" "empty-glob" Warning true "a pattern matches no file"

@@ -32,6 +32,9 @@ pub use grouped::{Lists, grouped};
 
 use automaton::{Fold, Token};
 
+/// Bytes of the longest pattern. Systems take no longer paths, and comparing patterns costs more than their length.
+const LONGEST: usize = 4_096;
+
 /// A parsed path pattern. `!` in front negates (in `inputs` only).
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -56,6 +59,9 @@ impl Pattern {
     ///
     /// The error says in a few words what is wrong. Absolute paths and `..` parts are errors too.
     pub fn parse(text: &str) -> Result<Pattern, String> {
+        if text.len() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} bytes, which no path is"));
+        }
         let (text, negated) = match text.strip_prefix('!') {
             Some(rest) => (rest, true),
             None => (text, false),

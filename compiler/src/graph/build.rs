@@ -225,6 +225,8 @@ fn gate_node(plan: &Plan, ix: GateIx, members: &[&plan::Unit], index: u32) -> No
                     Bounds { micro_usd: bounds.micro_usd, attempts: bounds.attempts }
                 }
             },
+            draft: gate.draft.is_some(),
+            draft_file: gate.draft.as_ref().and_then(|draft| Some(draft.file.as_ref()?.to_string())),
             repair: gate
                 .repair
                 .map(|repair| Repair { attempts: repair.attempts, micro_usd: repair.micro_usd }),

@@ -2,7 +2,8 @@
 //!
 //! Does not know which fields there are: it is told them by the walk that is also hashed.
 
-use super::hash::{KeyField, Manifest};
+use super::hash::KeyField;
+use super::manifest::Manifest;
 
 /// Collects one line for each outermost field or group.
 ///

@@ -7,6 +7,7 @@ pub mod diff;
 mod encode;
 pub mod explain;
 pub mod hash;
+pub mod manifest;
 pub mod node;
 pub mod outline;
 pub mod picture;

@@ -237,6 +237,12 @@ pub struct Policy {
     /// For gates that nobody approves: how far that goes.
     #[serde(default, skip_serializing_if = "Bounds::is_empty")]
     pub bounds: Bounds,
+    /// For gates: the units are not written yet; a run stops in front of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub draft: bool,
+    /// Where the units of a draft will stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft_file: Option<String>,
     /// For gates: what mends a red one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::hash::Manifest;
+use super::manifest::Manifest;
 use super::node::*;
 
 pub(super) fn walk_graph(m: &mut impl Manifest, graph: &Graph) {
@@ -272,6 +272,8 @@ pub(super) fn walk_policy(m: &mut impl Manifest, policy: &Policy) {
         m.end();
     }
     m.optional(25, "milestone", policy.milestone.as_deref());
+    m.flag(26, "draft", policy.draft);
+    m.optional(27, "draft-file", policy.draft_file.as_deref());
     for review in &policy.review {
         walk_review(m, 31, review);
     }

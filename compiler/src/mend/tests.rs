@@ -3,24 +3,13 @@
 //! Does not know what any rule wants.
 
 use super::*;
+use crate::diagnostic::RULES;
 use crate::diagnostic::render::{Style, human};
-use crate::diagnostic::{RULES, Rule, pages};
-use crate::example::{self, PLAN};
+use crate::example::{self, PLAN, repository};
 use crate::source::memory::MemorySources;
 
 fn groups() -> Vec<Group> {
     vec![Group { project: Some("loop.kdl".into()), plans: vec![PLAN.into()], ..Group::default() }]
-}
-
-fn repository(rule: &Rule, text: &str) -> MemorySources {
-    let mut sources = MemorySources::default();
-    let (project, plan) = if pages::is_project(text) { (text, pages::PLAN) } else { (pages::PROJECT, text) };
-    sources.insert("loop.kdl", project);
-    sources.insert(PLAN, plan);
-    for (path, content) in pages::files(rule) {
-        sources.insert(path, content);
-    }
-    sources
 }
 
 fn mended(sources: &MemorySources, allow: Allow) -> Mended {

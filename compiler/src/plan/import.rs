@@ -45,6 +45,33 @@ pub(crate) struct Loaded {
     pub(crate) visible: Visible,
     /// What each file can name: its own and its imports.
     pub(crate) tables: Vec<Visible>,
+    /// Files that gates of the plan name, by the place of `file=`.
+    pub(crate) gates: BTreeMap<Span, GateFile>,
+}
+
+/// The file of a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct GateFile {
+    pub(crate) path: Utf8PathBuf,
+    /// `None`: it is not there yet, or what stands in it cannot be used, which was reported.
+    pub(crate) file: Option<FileIx>,
+    /// It is not there yet, and need not be.
+    pub(crate) draft: bool,
+}
+
+impl Loaded {
+    /// The files in which gates of the plan stand.
+    pub(crate) fn gate_bodies(&self) -> impl Iterator<Item = FileIx> {
+        self.gates.values().filter_map(|gate| gate.file)
+    }
+
+    /// The plan, or a gate's file, is read from another file now.
+    pub(crate) fn replace(&mut self, from: FileIx, to: FileIx) {
+        let bodies = self.gates.values_mut().filter_map(|gate| gate.file.as_mut());
+        for file in self.plan.as_mut().into_iter().chain(bodies).filter(|file| **file == from) {
+            *file = to;
+        }
+    }
 }
 
 struct Import {
@@ -60,11 +87,11 @@ struct Imported {
     exported_span: Span,
 }
 
-struct Loader<'l> {
+pub(super) struct Loader<'l> {
     sources: &'l dyn Sources,
     map: &'l mut SourceMap,
-    diagnostics: &'l mut Vec<Diagnostic>,
-    files: Vec<File>,
+    pub(super) diagnostics: &'l mut Vec<Diagnostic>,
+    pub(super) files: Vec<File>,
     imports: Vec<Vec<Import>>,
     by_path: BTreeMap<Utf8PathBuf, FileIx>,
 }
@@ -87,6 +114,7 @@ pub(crate) fn load(
     };
     let project = project.and_then(|path| loader.root(path));
     let plan = plan.and_then(|path| loader.root(path));
+    let gates = plan.map(|plan| loader.gate_files(plan)).unwrap_or_default();
     let mut next = 0;
     while next < loader.files.len() {
         loader.imports_of(next);
@@ -99,14 +127,16 @@ pub(crate) fn load(
     }
     let tables: Vec<Visible> = tables.into_iter().map(|table| table.unwrap_or_else(Visible::new)).collect();
     let mut visible = project.map_or_else(Visible::new, |file| tables[file].clone());
-    if let Some(file) = plan {
+    let bodies: BTreeSet<FileIx> = gates.values().filter_map(|gate| gate.file).collect();
+    for file in plan.into_iter().chain(bodies.iter().copied()) {
         for (all, own) in visible.spaces_mut().into_iter().zip(tables[file].spaces()) {
             for (name, place, span) in own.iter() {
                 loader.diagnostics.extend(all.declare(name, place, span));
             }
         }
     }
-    Loaded { files: loader.files, project, plan, visible, tables }
+    loader.stray_gates(plan, &bodies);
+    Loaded { files: loader.files, project, plan, visible, tables, gates }
 }
 
 impl Visible {
@@ -155,7 +185,7 @@ impl Loader<'_> {
     }
 
     /// Reads, parses and checks the shape of a file of the repository, once.
-    fn file(&mut self, path: &Utf8Path) -> Result<FileIx, ReadProblem> {
+    pub(super) fn file(&mut self, path: &Utf8Path) -> Result<FileIx, ReadProblem> {
         self.parsed(path, None)
     }
 
@@ -454,7 +484,7 @@ pub(crate) fn unreadable(problem: &ReadProblem) -> (&'static str, String) {
             ("path-escape", "is a symbolic link that leads out of the repository".to_owned())
         }
         ReadProblem::Source(ReadError::TooLarge(limit)) => {
-            ("unreadable-text", format!("is larger than {limit} bytes, the most that is read"))
+            ("unreadable-text", format!("is larger than {} MiB, the most that is read", limit >> 20))
         }
         ReadProblem::Source(ReadError::Denied(words)) => ("missing-file", format!("cannot be read: {words}")),
     }

@@ -3,6 +3,7 @@
 //! Does not know KDL's grammar (that is `syntax`) nor whether the plan is sound (that is `check`).
 
 mod expected;
+mod gate_file;
 pub(crate) mod headings;
 mod import;
 mod lower;

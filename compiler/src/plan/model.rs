@@ -126,11 +126,20 @@ pub struct Gate {
     pub accept: Vec<Criterion>,
     pub budget: Budget,
     pub approve: Approve,
+    /// Its units are not written yet; `None`: they are.
+    pub draft: Option<Draft>,
     /// Mends a red gate; `None`: nothing does.
     pub repair: Option<Repair>,
     pub milestone: Option<String>,
     pub labels: Vec<String>,
     pub span: Span,
+}
+
+/// `state=draft` of a gate whose units are not written yet: a run stops in front of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Where they will stand; `None`: in the plan itself.
+    pub file: Option<Utf8PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

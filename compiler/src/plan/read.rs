@@ -536,13 +536,6 @@ impl<'r> Reader<'r> {
         let span = entry.value_span;
         let problem = match ty {
             Type::Id | Type::Kind => {
-                if let Type::Kind = ty
-                    && text == "plan"
-                {
-                    let meanwhile =
-                        "write the next plan by hand, or as a `docs` unit that writes no plan file";
-                    return Some(not_yet(span, "`kind=plan`", meanwhile));
-                }
                 let problem = values::id(text).err()?;
                 let mut found = Diagnostic::new(
                     "invalid-id",

@@ -7,6 +7,19 @@ use camino::Utf8Path;
 use crate::source::Date;
 use crate::syntax::Value;
 
+/// How the name of a plan ends, and that of a file that a plan is made of.
+pub const PLAN_SUFFIX: &str = ".loop.kdl";
+/// The name of the project's file.
+pub const PROJECT_FILE: &str = "loop.kdl";
+
+/// May a unit of this kind write the path, or what a pattern of this text names? Plan files are for units of kind
+/// `plan`, and the project's file is for nobody.
+pub fn may_write_plan_file(path: &str, kind: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_plan = name.ends_with(PLAN_SUFFIX);
+    name != PROJECT_FILE && (!is_plan || kind == super::schema::PLAN_KIND)
+}
+
 /// Longest id, in bytes (ids are ASCII).
 pub const MAX_ID: usize = 64;
 
@@ -57,6 +70,9 @@ pub fn is_variable(text: &str) -> bool {
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Milliseconds of a hundred years. Nothing runs that long, and far beyond it numbers would not fit into a journal.
+const LONGEST: u64 = 36_525 * 86_400_000;
+
 /// Milliseconds of `1h30m`, `45m`, `500ms`: whole numbers with `d`, `h`, `m`, `s`, `ms`, the greater unit first.
 ///
 /// # Errors
@@ -91,7 +107,11 @@ pub fn duration(text: &str) -> Result<u64, String> {
         total = amount.and_then(|amount| total.checked_add(amount)).ok_or("it is too long")?;
         rest = behind;
     }
-    if total == 0 { Err("it must be longer than nothing".to_owned()) } else { Ok(total) }
+    match total {
+        0 => Err("it must be longer than nothing".to_owned()),
+        LONGEST.. => Err("it is too long: more than a hundred years".to_owned()),
+        _ => Ok(total),
+    }
 }
 
 /// A day written as `2027-01-31`: year, month and day, with all their digits.

@@ -379,7 +379,12 @@ impl<'t> Parser<'t> {
     /// After a node's name, or after one of its blocks.
     fn rest_of_node(&mut self, mut node: OpenNode) {
         loop {
+            let from = self.at;
             let spaced = self.skip_node_space() | std::mem::replace(&mut node.forgiving, false);
+            if self.tokens[from..self.at].iter().any(|token| token.flawed) {
+                // A comment that is never closed, say: what it swallowed may have been meant.
+                self.written(&node).broken = true;
+            }
             match self.kind() {
                 Kind::Newline | Kind::LineComment => {
                     self.at += 1;

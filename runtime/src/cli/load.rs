@@ -7,7 +7,7 @@ use loop_compiler::compile::compile;
 use loop_compiler::diagnostic::Diagnostic;
 use loop_compiler::diagnostic::render::{Style, human};
 use loop_compiler::graph::{Graph, build};
-use loop_compiler::source::SourceMap;
+use loop_compiler::source::{FileId, SourceMap};
 use loopc::disk;
 use loopc::terminal::{Stream, terminal};
 
@@ -120,6 +120,10 @@ fn tell(diagnostics: &[Diagnostic], map: &SourceMap) {
 
 fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
     let mut plans = files.plans().map_err(usage)?;
+    if plans.len() > 1 {
+        // Files of gates, and of what several plans share, are no plans of their own.
+        plans.retain(|plan| holds_feature(&files.root.join(plan)));
+    }
     match plans.len() {
         1 => Ok(plans.remove(0)),
         0 => Err(Failure::usage("there is no plan in this repository; `loop init` writes an example")),
@@ -128,6 +132,14 @@ fn only(files: &disk::Repository) -> Result<Utf8PathBuf, Failure> {
             Err(Failure::usage(format!("name one of the plans: {}", names.join(", "))))
         }
     }
+}
+
+/// Does a feature stand in the file? One that cannot be read may hold one: it is the compiler's to say what is wrong.
+fn holds_feature(file: &Utf8Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(file) else { return true };
+    let document = loop_compiler::syntax::parse(FileId(0), &text).document;
+    let found = document.roots().any(|root| &*document.node(root).name == "feature");
+    found || document.roots().any(|root| document.node(root).broken)
 }
 
 /// A plan that is not there, and those that are.

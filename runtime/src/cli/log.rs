@@ -127,8 +127,12 @@ fn describe(text: &mut String, line: &Line, store: &Store, details: bool) {
             } else {
                 String::new()
             };
+            let discarded = match data.discarded.len() {
+                0 => String::new(),
+                count => format!(", {count} changes discarded"),
+            };
             say(format!(
-                "{}: the agent ended after {}.{:03} s{cost}{dropped}",
+                "{}: the agent ended after {}.{:03} s{cost}{dropped}{discarded}",
                 data.unit,
                 data.duration_ms / 1000,
                 data.duration_ms % 1000

@@ -71,7 +71,7 @@ struct FailureStatus {
 #[derive(Serialize)]
 struct GateStatus {
     id: String,
-    /// `passed`, `waiting`, `approved`, `refused`, `pending`.
+    /// `draft`, `passed`, `waiting`, `approved`, `refused`, `pending`.
     state: &'static str,
     /// The newest decision; not signed yet in this version.
     decided_by: Option<String>,
@@ -206,6 +206,7 @@ fn gate(ground: &Ground, state: &State, node: &loop_compiler::graph::Node) -> Ga
     let recorded = state.gate(&node.gate);
     let decision = recorded.and_then(|gate| gate.decision_on(&closure));
     let word = match (recorded, decision) {
+        _ if node.policy.draft => "draft",
         (Some(gate), _) if gate.has_passed(&closure) => "passed",
         (_, Some(decision)) if decision.is_approval() => "approved",
         (_, Some(_)) => "refused",

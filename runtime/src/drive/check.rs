@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::glob::PatternSet;
 use loop_compiler::graph::{
-    AskCriterion, Check, Command, Isolation, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
+    AskCriterion, Check, Command, Isolation, Network, Predicate, Tool, VerifierDef, Verify, VerifyKeyInputs,
     verify_key,
 };
 
@@ -357,7 +357,16 @@ impl Run {
                 idle: definition.timeout.idle_ms.map(Duration::from_millis),
                 ..Limits::default()
             };
-            let profile = self.places.with_program(self.places.verifier_profile(&place), &argv);
+            let profile = {
+                let ground = self.ground.borrow();
+                let sandbox = &ground.graph.verifier_sandbox;
+                self.places.as_the_plan_says(
+                    self.places.verifier_profile(&place),
+                    sandbox,
+                    &ground.repository,
+                )?
+            };
+            let profile = self.places.with_program(profile, &argv);
             let mut spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
             if let Some(cwd) = &definition.cwd {
                 spec.cwd = place.worktree.join(cwd);
@@ -489,7 +498,8 @@ impl Run {
             tools,
             prepare,
             // Unconfined it cannot be taken away, and a verdict got with it is another one.
-            network: !self.places.detected().containment.is_confined(),
+            network: !self.places.detected().containment.is_confined()
+                || self.ground.borrow().graph.verifier_sandbox.network == Some(Network::Allow),
             cwd: definition.cwd.as_deref(),
         };
         Ok(verify_key(&inputs).key)

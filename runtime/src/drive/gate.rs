@@ -61,6 +61,11 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     if open {
         return Ok(Checked { result: Ok(()) });
     }
+    if node.policy.draft {
+        let why = waits_for_its_plan(&run.ground.borrow(), &node, &run.branch);
+        run.progress.note(&Note::Halted { unit: &node.id, why: &why });
+        return Ok(Checked { result: Err(Halt::Waiting) });
+    }
     let id = node.id.clone();
     let subject = Subject {
         id: &id,
@@ -135,6 +140,24 @@ pub(super) async fn check(run: &Run, index: Index) -> Result<Checked, DriveError
     }
     run.progress.note(&Note::GateWaiting { gate: &node.gate, page: &page, plan: &run.plan });
     Ok(Checked { result: Err(Halt::Waiting) })
+}
+
+/// What a person does about a draft. A unit of kind `plan` leaves its file on the branch, where the plan is not read.
+fn waits_for_its_plan(ground: &Ground, gate: &Node, branch: &str) -> String {
+    let name = &gate.gate;
+    let Some(file) = &gate.policy.draft_file else {
+        return format!(
+            "gate `{name}` waits for its plan: write its units, remove `state=draft`, and run this again"
+        );
+    };
+    match ground.tip_tree.entry(file) {
+        Some(_) => format!(
+            "gate `{name}` waits for its plan: {file} stands on `{branch}`\n  Read it; `git restore --source={branch} -- {file}` brings it here, and the same command goes on with it"
+        ),
+        None => format!(
+            "gate `{name}` waits for its plan: write `gate {name} {{ ... }}` in {file}, or let a unit with `kind=plan` do it, and run this again"
+        ),
+    }
 }
 
 /// Why a gate that passes by itself does not: what its units cost, or how often one of them was tried. Runs after its

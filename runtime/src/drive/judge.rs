@@ -11,6 +11,7 @@ use loop_compiler::graph::{
     section_digest, unit_key,
 };
 use loop_compiler::markdown;
+use loop_compiler::plan::values::may_write_plan_file;
 
 use super::error::DriveError;
 use super::known::{Known, KnownResult};
@@ -486,7 +487,9 @@ pub(super) fn outside(patch: &Patch, node: &Node) -> Vec<String> {
     patch
         .changes
         .iter()
-        .filter(|change| !scope.allows(&change.path))
+        .filter(|change| {
+            !scope.allows(&change.path) || !may_write_plan_file(&change.path, &node.policy.work_kind)
+        })
         .map(|change| change.path.clone())
         .collect()
 }

@@ -11,6 +11,8 @@ use std::ffi::OsString;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use loop_compiler::graph::{Network, SandboxDef};
+
 use super::error::DriveError;
 use crate::digest::{ObjectId, Sha256};
 use crate::fault::ExitCode;
@@ -221,6 +223,51 @@ impl Places {
             profile = profile.with(objects, Access::Read, Role::Objects);
         }
         Ok(profile)
+    }
+
+    /// What the plan's `sandbox` opens and closes besides.
+    pub fn as_the_plan_says(
+        &self,
+        mut profile: Profile,
+        sandbox: &SandboxDef,
+        repository: &Repository,
+    ) -> Result<Profile, DriveError> {
+        match sandbox.network {
+            Some(Network::Allow) => profile.network = true,
+            Some(Network::Deny) => profile.network = false,
+            // A list of hosts is refused before a run begins.
+            Some(Network::Hosts) | None => {}
+        }
+        for (paths, access) in [(&sandbox.read, Access::Read), (&sandbox.write, Access::Write)] {
+            for text in paths {
+                let path = self.opened(text, repository)?;
+                profile = profile.with(path, access, Role::Opened);
+            }
+        }
+        Ok(profile)
+    }
+
+    /// A path that the plan opens. The user's repository and the places of other attempts stay closed.
+    pub fn opened(&self, text: &str, repository: &Repository) -> Result<Utf8PathBuf, DriveError> {
+        let path = match text.strip_prefix("~/") {
+            Some(below) => Utf8PathBuf::from(self.variable("HOME").unwrap_or_default()).join(below),
+            None => Utf8PathBuf::from(text),
+        };
+        let real = path.canonicalize_utf8().unwrap_or_else(|_| path.clone());
+        let closed = [repository.root(), repository.git_common_dir(), &self.root];
+        let meets = closed.into_iter().find(|closed| {
+            let closed = closed.canonicalize_utf8().unwrap_or_else(|_| closed.to_path_buf());
+            real.starts_with(&closed) || closed.starts_with(&real)
+        });
+        match meets {
+            None => Ok(real),
+            Some(closed) => Err(DriveError::refused(
+                ExitCode::Usage,
+                format!(
+                    "`sandbox` opens `{text}`, which would open {closed} too; name a directory that has nothing to do with it"
+                ),
+            )),
+        }
     }
 
     /// Makes a program that is named by an absolute path visible: that file, and what it links to, alone. What is

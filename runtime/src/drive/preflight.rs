@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use loop_compiler::graph::{Command, Graph, Node, NodeKind, Predicate, Verify, Via};
+use loop_compiler::graph::{Command, Graph, Node, NodeKind, Predicate, SandboxMode, Verify, Via};
 
 use super::Setup;
 use super::error::DriveError;
@@ -165,6 +165,11 @@ fn references_exist(ground: &Ground) -> Result<(), DriveError> {
 
 /// The programs of agents and verifiers that the selected nodes use can be found.
 pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> Result<(), DriveError> {
+    sandboxes(&ground.graph, places)?;
+    let opened = &ground.graph.agent_sandbox;
+    for path in opened.read.iter().chain(&opened.write) {
+        places.opened(path, &ground.repository)?;
+    }
     let path = places.path();
     let root = ground.repository.root().to_owned();
     let nodes = || ground.graph.nodes.iter().filter(|node| selected[node.index as usize]);
@@ -234,6 +239,21 @@ pub(super) fn programs(ground: &Ground, places: &Places, selected: &[bool]) -> R
         ));
     }
     Ok(())
+}
+
+/// Where the plan requires a sandbox there is one.
+fn sandboxes(graph: &Graph, places: &Places) -> Result<(), DriveError> {
+    let required = [("agent", &graph.agent_sandbox), ("verifier", &graph.verifier_sandbox)];
+    let required = required.into_iter().find(|(_, sandbox)| sandbox.mode == SandboxMode::Required);
+    let Some((whose, _)) = required.filter(|_| !places.detected().containment.is_confined()) else {
+        return Ok(());
+    };
+    Err(DriveError::refused(
+        ExitCode::Environment,
+        format!(
+            "the plan says `sandbox {whose} mode=required`, and this machine has none; install bubblewrap (apt-get install bubblewrap), or write `mode=best-effort`"
+        ),
+    ))
 }
 
 fn program_of(

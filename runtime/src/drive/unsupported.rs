@@ -3,7 +3,9 @@
 //! Does not know how a run goes. A row of the table goes away when the executor learns what it names.
 
 use loop_compiler::diagnostic::Diagnostic;
-use loop_compiler::plan::{Agent, Isolation, Network, Plan, Review, Role, SandboxMode, Unit, Verifier, Via};
+use loop_compiler::plan::{
+    Agent, Isolation, Network, Plan, Review, Role, Sandbox, SandboxMode, Verifier, Via,
+};
 use loop_compiler::source::Span;
 
 /// One thing that a plan can say and that a run does not do.
@@ -36,26 +38,6 @@ const ROWS: &[Row] = &[
         what: "`derived`",
         meanwhile: "let one unit write the file, and put the others in order with `after`",
         places: |plan| plan.derived.iter().map(|derived| derived.span).collect(),
-    },
-    Row {
-        what: "`discard`",
-        meanwhile: "let git ignore the files, or list them in `writes`",
-        places: |plan| plan.discard.iter().map(|pattern| pattern.span).collect(),
-    },
-    Row {
-        what: "`from=patch`",
-        meanwhile: "leave it out; each attempt begins with the start tree and is told why the last one failed",
-        places: |plan| retries(plan, |unit| unit.retry.from_patch),
-    },
-    Row {
-        what: "`backoff=`",
-        meanwhile: "leave it out; the next attempt follows at once",
-        places: |plan| retries(plan, |unit| unit.retry.backoff_ms.is_some()),
-    },
-    Row {
-        what: "`on` of `retry`",
-        meanwhile: "leave it out; each class of failure has its own answer",
-        places: |plan| retries(plan, |unit| !unit.retry.on.is_empty()),
     },
     Row {
         what: "`isolation=observe`",
@@ -92,41 +74,28 @@ const ROWS: &[Row] = &[
         places: |plan| agents(plan, Via::Gemini),
     },
     Row {
-        what: "`sandbox mode=required`",
-        meanwhile: "leave it out; a run says how far it confines what it starts",
-        places: |plan| sandboxes(plan, |mode, _, _| mode == Some(SandboxMode::Required)),
-    },
-    Row {
         what: "`sandbox mode=off`",
         meanwhile: "leave it out; agents and verifiers are confined as far as the machine allows",
-        places: |plan| sandboxes(plan, |mode, _, _| mode == Some(SandboxMode::Off)),
+        places: |plan| sandboxes(plan, |sandbox| sandbox.mode == Some(SandboxMode::Off)),
     },
     Row {
-        what: "`network=` of `sandbox`, other than what holds anyhow",
-        meanwhile: "leave it out; agents reach every host and verifiers none",
-        places: |plan| {
-            let agent = plan.sandbox.agent.iter().map(|sandbox| (sandbox, Network::Allow));
-            let verifier = plan.sandbox.verifier.iter().map(|sandbox| (sandbox, Network::Deny));
-            let all = agent.chain(verifier);
-            let other =
-                all.filter(|(sandbox, usual)| sandbox.network.is_some_and(|network| network != *usual));
-            other.map(|(sandbox, _)| sandbox.span).collect()
-        },
+        what: "`network=hosts`",
+        meanwhile: "write `network=deny`, or leave it out",
+        places: |plan| sandboxes(plan, |sandbox| sandbox.network == Some(Network::Hosts)),
     },
     Row {
-        what: "`read` and `write` of `sandbox`",
+        what: "`read` and `write` of `sandbox verifier`",
         meanwhile: "let `prepare` bring what is needed into the worktree",
-        places: |plan| sandboxes(plan, |_, read, write| read + write > 0),
+        places: |plan| {
+            let opens = |sandbox: &&Sandbox| !sandbox.read.is_empty() || !sandbox.write.is_empty();
+            plan.sandbox.verifier.iter().filter(opens).map(|sandbox| sandbox.span).collect()
+        },
     },
 ];
 
 fn reviews(plan: &Plan) -> impl Iterator<Item = &Review> {
     let of_units = plan.units.iter().flat_map(|unit| &unit.review);
     of_units.chain(plan.gates.iter().flat_map(|gate| &gate.review))
-}
-
-fn retries(plan: &Plan, wanted: fn(&Unit) -> bool) -> Vec<Span> {
-    plan.units.iter().filter(|unit| wanted(unit)).filter_map(|unit| unit.retry.span).collect()
 }
 
 /// Those that a unit or a gate uses.
@@ -146,10 +115,9 @@ fn agents(plan: &Plan, via: Via) -> Vec<Span> {
     used.filter(|agent: &&Agent| agent.via == via).map(|agent| agent.id.span).collect()
 }
 
-fn sandboxes(plan: &Plan, wanted: fn(Option<SandboxMode>, usize, usize) -> bool) -> Vec<Span> {
+fn sandboxes(plan: &Plan, wanted: fn(&Sandbox) -> bool) -> Vec<Span> {
     let all = plan.sandbox.agent.iter().chain(&plan.sandbox.verifier);
-    let wanted = all.filter(|sandbox| wanted(sandbox.mode, sandbox.read.len(), sandbox.write.len()));
-    wanted.map(|sandbox| sandbox.span).collect()
+    all.filter(|sandbox| wanted(sandbox)).map(|sandbox| sandbox.span).collect()
 }
 
 /// Everything in the plan that a run would not act on, by place; each place once.
@@ -167,4 +135,19 @@ pub fn unsupported(plan: &Plan) -> Vec<Diagnostic> {
 fn refused(place: Span, row: &Row) -> Diagnostic {
     let message = format!("{} is sound, but a run does not act on it yet", row.what);
     Diagnostic::new("not-yet", place, message).at("not yet").help(format!("meanwhile: {}", row.meanwhile))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People read the list at the end of the language's text, which is this table's.
+    #[test]
+    fn the_specification_lists_every_row() {
+        let text = include_str!("../../../spec/language.md");
+        let section = text.split("## 12. Not yet").nth(1).expect("the section is there");
+        let listed: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+        let rows: Vec<&str> = ROWS.iter().map(|row| row.what).collect();
+        assert_eq!(listed, rows);
+    }
 }

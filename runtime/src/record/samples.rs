@@ -73,6 +73,7 @@ pub(crate) fn attempt_captured(unit: &str, attempt: &str, micro_usd: Option<u64>
         manifest: blob("captured"),
         transcript: blob("transcript"),
         dropped: 0,
+        discarded: Vec::new(),
         duration_ms: 12,
     }
 }

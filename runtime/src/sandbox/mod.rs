@@ -66,6 +66,8 @@ pub enum Role {
     Exchange,
     /// A credential file that the back end declares.
     Credential,
+    /// What the plan opens.
+    Opened,
     /// What must not be seen, although a directory above it is.
     Secret,
 }
@@ -80,6 +82,7 @@ impl Role {
             Role::Toolchain => "toolchain",
             Role::Exchange => "exchange",
             Role::Credential => "credential",
+            Role::Opened => "opened",
             Role::Secret => "secret",
         }
     }

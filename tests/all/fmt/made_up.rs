@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// The project file that the plans are written for.
 pub(super) const PROJECT: &str = "project p {\n    agent w via=command { run \"./a.sh\"; }\n    defaults agent=w { verify test; }\n    \
-                                  verifier test { param filter type=text default=\"\"; run make \"${filter}\"; }\n}\n";
+                                  verifier test { param filter type=text default=\"\"; run verify-all \"${filter}\"; }\n}\n";
 
 /// A node before its layout: its words, then its block.
 #[derive(Clone, Debug)]

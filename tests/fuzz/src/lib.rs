@@ -20,7 +20,7 @@ use loop_compiler::syntax::{Document, NodeId, decode, parse};
 const PLAN: &str = "plan.loop.kdl";
 
 /// A project file for inputs that bring none.
-const PROJECT: &str = "project p {\n    agent w via=command { run \"./a.sh\"; }\n    defaults agent=w { verify test; }\n    verifier test { run make; }\n    verifier e2e tier=broad { run make e2e; }\n}\n";
+const PROJECT: &str = "project p {\n    agent w via=command { run \"./a.sh\"; }\n    defaults agent=w { verify test; }\n    verifier test { run verify-all --strict; }\n    verifier e2e tier=broad { run make e2e; }\n}\n";
 
 // ---- syntax ----
 

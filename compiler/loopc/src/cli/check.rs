@@ -77,7 +77,7 @@ pub(super) fn report(
     }
     if options.statistics {
         let write = if talks { statistics } else { statistics_json };
-        return write(&compilation.diagnostics);
+        return write(&compilation.diagnostics, &compilation.map);
     }
     let report = Report::new(&compilation.diagnostics, &compilation.map).with_scope(target.scope());
     output.write(&report, color())
@@ -86,6 +86,12 @@ pub(super) fn report(
 fn clean(compilation: &Compilation) -> String {
     match compilation.plans.as_slice() {
         [] => "loop.kdl: nothing to report; no plans to check\n".to_owned(),
-        plans => format!("{} checked: nothing to report\n", plural(plans.len(), "plan")),
+        plans => {
+            // Nothing is wrong with them, so what has come to nothing holds no feature: a file of definitions, or one
+            // that was never written.
+            let empty = plans.iter().filter(|(_, plan)| plan.is_none());
+            let said: String = empty.map(|(path, _)| format!("; {path} holds no feature")).collect();
+            format!("{} checked: nothing to report{said}\n", plural(plans.len(), "plan"))
+        }
     }
 }

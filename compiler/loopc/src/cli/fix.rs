@@ -42,7 +42,7 @@ fn show(mended: &Mended, target: &Target) -> Result<Exit, Failure> {
         mended.files.iter().map(|file| diff::unified(file.path.as_str(), &file.before, &file.after));
     let text = Report::mask_text(&before.diagnostics, &before.map, patches.collect());
     let text = if style(Stream::Out).color { diff::colored(&text) } else { text };
-    let summary = Summary::of(&mended.compilation.diagnostics);
+    let summary = Summary::of(&mended.compilation.diagnostics, &mended.compilation.map);
     let mut told = match mended.files.len() {
         0 => "nothing to fix".to_owned(),
         files => format!("would fix {} in {}", plural(mended.fixed, "finding"), plural(files, "file")),

@@ -11,13 +11,13 @@ use loop_compiler::source::{FileId, SourceFile, SourceMap, Sources};
 use loop_compiler::syntax::decode;
 use loop_compiler::syntax::format::{Formatted, format};
 use loopc::diff;
-use loopc::disk::{DiskError, PLAN_SUFFIX, PROJECT_FILE, Repository};
+use loopc::disk::{DiskError, PLAN_SUFFIX, PROJECT_FILE, Repository, system_words};
 use loopc::replace::replace;
 use loopc::terminal::Stream;
 
 use super::Exit;
 use super::output::{Failure, complain, note, print, style};
-use super::target::{STANDARD_INPUT, STDIN_PATH, current_directory, read_stdin, unreadable};
+use super::target::{STANDARD_INPUT, STDIN_PATH, current_directory, not_empty, read_stdin, unreadable};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -223,6 +223,7 @@ fn jobs(paths: &[Utf8PathBuf]) -> Result<Vec<Job>, Failure> {
         found.into_iter().try_for_each(|path| add(&repository, path))?;
     }
     for path in paths {
+        not_empty(path)?;
         let repository = match Repository::find(&current.join(path)) {
             Ok(repository) => repository,
             // A layout needs no repository; what a link may lead out of is then the file's own directory.
@@ -252,7 +253,7 @@ fn lone(path: &Utf8Path) -> Result<Repository, Failure> {
     let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let root = directory
         .canonicalize_utf8()
-        .map_err(|error| Failure::Told(format!("cannot read {directory}: {error}")))?;
+        .map_err(|error| Failure::Told(format!("cannot read {directory}: {}", system_words(&error))))?;
     Ok(Repository { root, project: None })
 }
 

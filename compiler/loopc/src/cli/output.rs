@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::diagnostic::render::Style;
-use loopc::disk::DiskError;
+use loop_compiler::diagnostic::render::one_line;
+use loopc::disk::{DiskError, system_words};
 use loopc::report::{self, Color};
 use loopc::terminal::Stream;
 
@@ -36,7 +37,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::Told(format!("cannot write to standard output: {error}")),
+        _ => Failure::Told(format!("cannot write to standard output: {}", system_words(&error))),
     })
 }
 
@@ -45,9 +46,9 @@ pub(super) fn note(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// One sentence about what went wrong, to standard error.
+/// One sentence about what went wrong, to standard error. It may quote a file's name, which a terminal must not obey.
 pub(super) fn complain(message: &str) {
-    note(&format!("loopc: {message}\n"));
+    note(&format!("loopc: {}\n", one_line(message)));
 }
 
 /// What `--color` says. It holds for all that the process prints, also where no command thinks of it.

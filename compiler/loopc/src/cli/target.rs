@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use loop_compiler::compile::{Compilation, Group, compile_groups};
 use loop_compiler::diagnostic::render::Scope;
 use loop_compiler::source::{ReadError, Sources};
-use loopc::disk::{DiskSources, MAX_FILE, Overlay, PLAN_SUFFIX, PROJECT_FILE, Repository};
+use loopc::disk::{DiskSources, MAX_FILE, Overlay, PLAN_SUFFIX, PROJECT_FILE, Repository, system_words};
 
 use super::output::Failure;
 
@@ -105,6 +105,7 @@ fn groups(repository: &Repository, current: &Utf8Path, paths: &[Utf8PathBuf]) ->
             plans.push(STDIN_PATH.into());
             continue;
         }
+        not_empty(path)?;
         let relative = repository.relative(current, path)?;
         if repository.root.join(&relative).is_dir() {
             let found = repository.plans_below(&relative)?;
@@ -132,6 +133,14 @@ fn groups(repository: &Repository, current: &Utf8Path, paths: &[Utf8PathBuf]) ->
     // Without paths every plan there is was found.
     let whole = paths.is_empty();
     Ok(groups.into_iter().map(|(project, plans)| Group { project, plans, whole }).collect())
+}
+
+/// `loopc check "$PLAN"` with an empty variable is a mistake, and no wish to check everything.
+pub(super) fn not_empty(path: &Utf8Path) -> Result<(), Failure> {
+    match path.as_str() {
+        "" => Err(Failure::Told("a path is empty; leave it out, or name a file".to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// A file that was asked for and cannot be read is no finding about a plan.
@@ -165,8 +174,9 @@ pub(super) fn read_stdin() -> Result<Vec<u8>, Failure> {
 }
 
 pub(super) fn current_directory() -> Result<Utf8PathBuf, Failure> {
-    let current = std::env::current_dir()
-        .map_err(|error| Failure::Told(format!("cannot tell the current directory: {error}")))?;
+    let current = std::env::current_dir().map_err(|error| {
+        Failure::Told(format!("cannot tell the current directory: {}", system_words(&error)))
+    })?;
     Utf8PathBuf::from_path_buf(current).map_err(|path| {
         Failure::Told(format!("the path of the current directory is not UTF-8: {}", path.display()))
     })

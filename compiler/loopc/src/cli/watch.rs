@@ -97,7 +97,7 @@ fn pass(
     let exit = if compilation.has_errors() { Exit::Errors } else { Exit::Clean };
     let mut text = report(&compilation, &target, output, options);
     if output.format.0 == Format::Short {
-        text.push_str(&format!("{}\n", Summary::of(&compilation.diagnostics).sentence()));
+        text.push_str(&format!("{}\n", Summary::of(&compilation.diagnostics, &compilation.map).sentence()));
     }
     Ok((exit, text))
 }

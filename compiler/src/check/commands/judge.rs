@@ -94,7 +94,10 @@ fn cannot_fail(
     let piped = |at: usize| at > 0 && placed[at - 1].0.link == Link::Pipe;
     let keeps_failures = line.calls.iter().any(|call| call.words.iter().any(|word| word == "pipefail"));
     let passes_on = |at: usize| !keeps_failures && piped(at) && PASSING_ON.contains(&placed[at].0.program());
-    if !line.always_succeeds(&|at, _| idle_at(at).is_some() || passes_on(at)) {
+    if !line.always_succeeds(&|at, call| {
+        // That a directory is there is not the work.
+        idle_at(at).is_some() || passes_on(at) || call.program() == "cd"
+    }) {
         return None;
     }
     let span = subject.span;

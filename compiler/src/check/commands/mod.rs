@@ -7,6 +7,8 @@
 mod judge;
 mod reach;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,13 +97,13 @@ fn subjects<'p>(context: &Context<'p>) -> Vec<Subject<'p>> {
 }
 
 /// Does the verifier say that it writes?
-fn declares_writes(_verifier: &Verifier) -> bool {
-    false
+fn declares_writes(verifier: &Verifier) -> bool {
+    !verifier.writes.is_empty()
 }
 
 /// The directory that a verifier runs in.
-fn directory(_verifier: &Verifier) -> &Utf8Path {
-    Utf8Path::new("")
+fn directory(verifier: &Verifier) -> &Utf8Path {
+    verifier.cwd.as_ref().map_or(Utf8Path::new(""), |directory| &directory.value)
 }
 
 fn line(check: &Check) -> Line {
@@ -264,7 +266,8 @@ impl<'c> Looks<'c> {
 
 /// The words of a call, for people; long ones are cut.
 fn shown(call: &Call) -> String {
-    let mut text = call.words.join(" ");
+    let words: Vec<&str> = call.words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    let mut text = words.join(" ");
     if text.chars().count() > 60 {
         text = text.chars().take(57).collect::<String>() + "...";
     }

@@ -10,10 +10,16 @@ use crate::command::{Call, Line, Reach, reach};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Check, Command, Role, Tier, Unit, Verification, VerifierIx};
 
+/// A verifier, and the values that a unit gives to its parameters.
+type Key<'p> = (VerifierIx, &'p [(String, Vec<String>)]);
+
+/// For fewer units it runs about as often as its gate does.
+const FEWEST: usize = 3;
+
 pub(super) fn check(context: &Context<'_>, looks: &Looks<'_>, diagnostics: &mut Vec<Diagnostic>) {
     // By verifier: the units, in plan order, and the suite's command.
     let mut broad: BTreeMap<VerifierIx, (String, Vec<&Unit>)> = BTreeMap::new();
-    let mut known: BTreeMap<(VerifierIx, &[(String, Vec<String>)]), Option<String>> = BTreeMap::new();
+    let mut known: BTreeMap<Key<'_>, Option<String>> = BTreeMap::new();
     for unit in context.plan.units.iter().filter(|unit| unit.role == Role::Work && writes_one_file(unit)) {
         for verification in &unit.verify {
             let key = (verification.verifier, verification.arguments.as_slice());
@@ -29,14 +35,11 @@ pub(super) fn check(context: &Context<'_>, looks: &Looks<'_>, diagnostics: &mut 
         let verifier = &context.plan.verifiers[ix.0 as usize];
         let (Some(span), Some(first)) = (verifier.command_span, units.first()) else { continue };
         let id = &verifier.id.value;
-        // For one unit alone it runs as often as its gate does.
-        if units.len() == 1 {
+        if units.len() < FEWEST {
             continue;
         }
-        let whom = match units.len() {
-            2 => format!("`{}` and one more unit that writes one file", first.id.value),
-            count => format!("`{}` and {} more units that write one file each", first.id.value, count - 1),
-        };
+        let more = units.len() - 1;
+        let whom = format!("`{}` and {more} more units that write one file each", first.id.value);
         let narrow = match verifier.params.iter().find(|param| param.default.is_some()) {
             Some(param) => format!("narrow it in the unit: `verify {id} {}=...`", param.name),
             None => format!(

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{Expanded, Looks, Subject, allow, edit, inside, placed, shown};
 use crate::check::Context;
 use crate::command::{Line, Makes, Recipe, Target, reach, scripts, target, uses_arguments};
-use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
+use crate::diagnostic::{Applicability, Diagnostic, Severity, did_you_mean};
 use crate::source::PathKind;
 
 /// Names listed in a help text.
@@ -72,8 +72,10 @@ fn missing_target(
             return None;
         }
         let file = names.last()?;
-        let found =
+        let mut found =
             Diagnostic::new("missing-script", span, format!("{name} needs a `{file}`, and there is none"));
+        // Some are made by a tool before anything runs.
+        found.severity = Severity::Warning;
         return Some(
             found
                 .at("fails whatever the unit did")
@@ -146,7 +148,13 @@ fn missing_program(
         }
         let name = &subject.name;
         let new = |message: String| {
-            Diagnostic::new("missing-program", subject.span, message).at("fails whatever the unit did")
+            let mut found =
+                Diagnostic::new("missing-program", subject.span, message).at("fails whatever the unit did");
+            // What `prepare` makes is there in time.
+            if !context.plan.worktree.prepare.is_empty() {
+                found.severity = Severity::Warning;
+            }
+            found
         };
         match context.sources.kind(&path) {
             Some(PathKind::File) if direct && context.sources.executable(&path) == Some(false) => {
@@ -215,7 +223,10 @@ fn dropped(looks: &Looks<'_>, subject: &Subject<'_>, line: &Line, expanded: &Exp
                 .help(allow("forwarded-arguments")))
         }
         Target::Make { variables, .. } => {
-            let text = looks.text(file)?;
+            // In other targets' commands it does nothing for this one.
+            let whole = looks.text(file)?;
+            let of_all = whole.lines().filter(|line| recipe.others || !line.starts_with('\t'));
+            let text = of_all.chain(recipe.text.lines()).collect::<Vec<_>>().join("\n");
             let (variable, value) = variables.iter().find(|(variable, value)| {
                 let mentioned = [
                     format!("$({variable}"),
@@ -229,7 +240,8 @@ fn dropped(looks: &Looks<'_>, subject: &Subject<'_>, line: &Line, expanded: &Exp
                 let carries = value.contains("${") || CARRIERS.contains(&variable.as_str());
                 carries && !mentioned && !text.contains(&format!("${variable}")) && !text.contains("include ")
             })?;
-            let message = format!("{name} sets `{variable}={value}`, which {file} does not use");
+            let message =
+                format!("{name} sets `{variable}={value}`, which `{target}` in {file} does not use");
             Some(
                 new(message)
                     .at("the target runs the same with and without it")

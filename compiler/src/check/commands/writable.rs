@@ -102,7 +102,7 @@ fn found(
     }
     diagnostic
         .help(format!("leave it out of the scope, or `protect \"{first}\"` in the feature"))
-        .help(format!("if an own unit has to change it, let that unit be checked by something else"))
+        .help("if changing it is the work, let something else check the unit")
         .help(allow(rule))
 }
 

@@ -47,8 +47,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn of(diagnostics: &[Diagnostic], plans: Option<usize>) -> Counts {
-        let summary = Summary::of(diagnostics);
+    pub(super) fn new(summary: Summary, plans: Option<usize>) -> Counts {
         Counts {
             errors: summary.errors,
             warnings: summary.warnings,
@@ -113,7 +112,7 @@ struct Place {
 }
 
 fn counts(report: &Report<'_>) -> Counts {
-    Counts::of(report.diagnostics(), report.scope().plans.as_ref().map(Vec::len))
+    Counts::new(report.summary(), report.scope().plans.as_ref().map(Vec::len))
 }
 
 pub(super) fn write(report: &Report<'_>, limit: Option<usize>) -> String {

@@ -127,7 +127,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn of(diagnostics: &[Diagnostic]) -> Summary {
+    pub fn of(diagnostics: &[Diagnostic], map: &SourceMap) -> Summary {
         let mut summary = Summary::default();
         let mut files = std::collections::BTreeSet::new();
         for diagnostic in diagnostics {
@@ -141,7 +141,7 @@ impl Summary {
                 Some(Applicability::Unsafe) => summary.fixable_unsafe += 1,
                 Some(Applicability::Display) | None => {}
             }
-            files.insert(diagnostic.primary.span.file);
+            files.insert(map.written(diagnostic.primary.span.file));
         }
         summary.files = files.len();
         summary

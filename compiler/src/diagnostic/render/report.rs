@@ -9,7 +9,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::{Summary, one_line, plural};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{FileId, SourceFile, SourceMap, Span};
+use crate::source::{FileId, SourceMap, Span};
 
 /// Stands for a secret in messages.
 const MASK: &str = "***";
@@ -68,7 +68,7 @@ impl<'r> Report<'r> {
     }
 
     pub fn summary(&self) -> Summary {
-        Summary::of(&self.diagnostics)
+        Summary::of(&self.diagnostics, self.map())
     }
 
     /// Takes secrets out of a text that was made from the same files: a diff, for example.
@@ -201,21 +201,18 @@ impl Mask {
 
     /// The same files; each secret is replaced by as many bytes, so that every offset stays.
     fn map(&self, secrets: &[Span], map: &SourceMap) -> SourceMap {
-        let mut masked = SourceMap::default();
-        for (id, file) in map.files() {
+        map.with_texts(|id, file| {
             let mut places: Vec<(usize, usize)> = secrets
                 .iter()
-                .filter(|span| span.file == id)
+                .filter(|span| map.written(span.file) == id)
                 .map(|span| (span.start as usize, span.end as usize))
                 .collect();
             for secret in &self.texts {
                 let found = file.text.match_indices(secret.as_str());
                 places.extend(found.map(|(start, text)| (start, start + text.len())));
             }
-            let text = if places.is_empty() { file.text.clone() } else { blacked_out(&file.text, places) };
-            masked.add(SourceFile::new(file.path.clone(), text));
-        }
-        masked
+            if places.is_empty() { file.text.clone() } else { blacked_out(&file.text, places) }
+        })
     }
 }
 
@@ -245,6 +242,7 @@ mod tests {
     use super::*;
     use crate::diagnostic::render::{Format, Look, Style, render};
     use crate::diagnostic::{Applicability, Edit};
+    use crate::source::{Expansion, SourceFile};
 
     #[test]
     fn paths_are_seen_from_where_one_stands() {
@@ -290,6 +288,16 @@ mod tests {
             assert!(!out.contains("1234secret") && !out.contains("tök_"), "{word}:\n{out}");
             assert!(out.contains("unknown-node") || out.contains("L0101"), "{word}:\n{out}");
         }
+        // A place in an expansion of a template is one in the template's file, masked or not.
+        let expansion = Expansion { file: one, at: x, id: "csv".to_owned(), template: "t".to_owned() };
+        let inside = Span { file: map.expand(expansion), ..span };
+        let in_template = [
+            Diagnostic::new("unknown-node", inside, "m").secret(inside),
+            Diagnostic::new("unknown-node", x, "m"),
+        ];
+        let report = Report::new(&in_template, &map);
+        let out = render(&report, &Look { format: Format::Human, style: Style::PLAIN, limit: None });
+        assert!(!out.contains("1234secret") && out.contains("2 errors in 1 file"), "{out}");
         let report = Report::new(&found, &map);
         assert_eq!(report.map().file(one).text.len(), text.len());
         assert_eq!(report.diagnostics()[1].fixes.len(), 1, "a fix that would write the secret is left out");

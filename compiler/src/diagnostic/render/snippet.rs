@@ -16,6 +16,9 @@ use crate::source::SourceFile;
 /// Columns that a tab stands for. Editors differ; marks and text must only agree with each other.
 const TAB: usize = 4;
 
+/// Bytes around marks that are laid out of a line that has more: what is shown of it is far less.
+const NEAR: usize = 8_000;
+
 /// What stands where a long line was cut.
 const CUT: &str = "...";
 
@@ -151,7 +154,8 @@ impl Snippet {
                 _ => {}
             }
             before = Some(line);
-            let row = Row::of(self.lines.get(&line).map_or("", String::as_str));
+            let text = self.lines.get(&line).map_or("", String::as_str);
+            let row = Row::near(text, marks.iter().map(|mark| mark.start));
             for group in groups(&row, marks, room) {
                 let (from, to) = row.extent(&group);
                 let shown = row.window(from, to, room);
@@ -242,9 +246,26 @@ struct Row {
 
 impl Row {
     fn of(line: &str) -> Row {
-        let mut pieces = Vec::with_capacity(line.len());
-        let mut column = 0;
-        for (byte, c) in line.char_indices() {
+        Row::near(line, std::iter::empty())
+    }
+
+    /// The row near these bytes; what is far from all of them only takes up room, so that a report of many findings in one
+    /// endless line does not cost the line each time.
+    fn near(line: &str, places: impl Iterator<Item = usize>) -> Row {
+        let (from, to) = places.fold((usize::MAX, 0), |(from, to), at| (from.min(at), to.max(at)));
+        let from = line.floor_char_boundary(from.saturating_sub(NEAR));
+        let to = line.ceil_char_boundary(to.saturating_add(NEAR));
+        if from >= to || to - from > line.len() / 2 {
+            return Row::between(line, 0, line.len());
+        }
+        Row::between(line, from, to)
+    }
+
+    fn between(line: &str, from: usize, to: usize) -> Row {
+        let mut pieces = Vec::with_capacity(to - from);
+        let mut column = from;
+        for (byte, c) in line[from..to].char_indices() {
+            let byte = from + byte;
             let text = match c {
                 '\t' => " ".repeat(TAB - column % TAB),
                 c => one_line(c.encode_utf8(&mut [0; 4])).into_owned(),
@@ -253,7 +274,7 @@ impl Row {
             pieces.push((byte, column, text));
             column += wide;
         }
-        Row { pieces, width: column }
+        Row { pieces, width: column + line.len() - to }
     }
 
     /// Column of a byte; a byte behind the line is one past its end.
@@ -299,7 +320,7 @@ impl Row {
         }
         for (_, at, piece) in self.pieces.iter().filter(|(_, at, piece)| inside(*at, piece)) {
             // A wide character cut in half at the window's edge leaves a hole.
-            let missing = at - column.unwrap_or(start);
+            let missing = at.saturating_sub(column.unwrap_or(start));
             text.push_str(&" ".repeat(missing));
             text.push_str(piece);
             column = Some(at + width(piece));
@@ -461,7 +482,7 @@ impl Diff {
             let (old_rest, new_rest) = (&old[same..old.len() - tail], &new[same..new.len() - tail]);
             let mut show =
                 |number: usize, sign: &str, text: &str, change: (usize, usize), ink: Option<Ink>| {
-                    let row = Row::of(text);
+                    let row = Row::near(text, std::iter::once(change.0));
                     let shown = row.window(row.column(change.0), row.column(change.1), room).text;
                     let number = pen.paint(Ink::Gutter, &format!("{number:>gutter$}"));
                     let line = format!("{sign} {shown}");

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{FORMAT_VERSION, Summary, best_fix};
 use crate::diagnostic::{Applicability, Diagnostic, Severity};
+use crate::source::SourceMap;
 
 #[derive(Serialize)]
 struct Count {
@@ -54,7 +55,7 @@ fn counts(diagnostics: &[Diagnostic]) -> Vec<Count> {
 }
 
 /// A line a rule: how often, how heavy, and how many of them can be fixed.
-pub fn statistics(diagnostics: &[Diagnostic]) -> String {
+pub fn statistics(diagnostics: &[Diagnostic], map: &SourceMap) -> String {
     let rows = counts(diagnostics);
     let digits = rows.iter().map(|row| row.count.to_string().len()).max().unwrap_or(1);
     let wide = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
@@ -75,17 +76,17 @@ pub fn statistics(diagnostics: &[Diagnostic]) -> String {
         );
     }
     if !rows.is_empty() {
-        let _ = writeln!(out, "{}", Summary::of(diagnostics).sentence());
+        let _ = writeln!(out, "{}", Summary::of(diagnostics, map).sentence());
     }
     out
 }
 
 /// The same as one JSON object.
-pub fn statistics_json(diagnostics: &[Diagnostic]) -> String {
+pub fn statistics_json(diagnostics: &[Diagnostic], map: &SourceMap) -> String {
     let output = Output {
         format_version: FORMAT_VERSION,
         statistics: counts(diagnostics),
-        summary: super::json::Counts::of(diagnostics, None),
+        summary: super::json::Counts::new(Summary::of(diagnostics, map), None),
     };
     let mut text =
         serde_json::to_string_pretty(&output).expect("strings and integers always have a JSON form");

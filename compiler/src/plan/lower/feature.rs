@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{DEFAULT_RETRY, count};
 use super::definitions::id_span;
+use super::gate::Stated;
 use super::paths::Negation;
-use super::settings::{Settings, Skipped, asked_for_by, defaults_for, join_rules};
-use super::{Level, Lowering, kind_or_default, unreadable};
+use super::settings::{Settings, Skipped, defaults_for, join_rules};
+use super::{Level, Lowering, kind_or_default};
 use crate::diagnostic::Diagnostic;
+use crate::plan::import::Loaded;
 use crate::plan::model::*;
 use crate::plan::names::Lookup;
 use crate::plan::read::{self, Node};
@@ -23,13 +24,13 @@ pub const IMPLIED_GATE: &str = "main";
 /// What a feature holds, before anything in it is read: its gates, and its units in plan order.
 pub(super) struct Outline<'f> {
     /// `None`: the implied gate.
-    gates: Vec<Option<Node<'f>>>,
+    gates: Vec<Option<Stated<'f>>>,
     units: Vec<(GateIx, Node<'f>)>,
 }
 
 impl Lowering<'_> {
     /// Makes the names of a feature known: its gates, units, manuals and requirements.
-    pub(super) fn outline<'f>(&mut self, feature: Node<'f>) -> Outline<'f> {
+    pub(super) fn outline<'f>(&mut self, feature: Node<'f>, loaded: &'f Loaded) -> Outline<'f> {
         let mut outline = Outline { gates: Vec::new(), units: Vec::new() };
         let mut strays: Vec<Node> = Vec::new();
         let mut first_gate: Option<Node> = None;
@@ -39,12 +40,13 @@ impl Lowering<'_> {
                 "gate" => {
                     let gate = GateIx(outline.gates.len() as u32);
                     first_gate = first_gate.or(Some(child));
-                    outline.gates.push(Some(child));
+                    let stated = self.stated(child, loaded);
+                    outline.gates.push(Some(stated.clone()));
                     if let Some((id, span)) = self.id(child) {
                         let clash = self.gates.declare(&id, Some(gate), span);
                         self.diagnostics.extend(clash);
                     }
-                    for unit in child.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
+                    for unit in stated.children().filter(|child| matches!(child.name(), "unit" | "manual")) {
                         self.outline_unit(&mut outline, gate, unit);
                     }
                 }
@@ -105,14 +107,14 @@ impl Lowering<'_> {
     }
 
     /// A node's id, and where it stands. A number counts as what is written: that it is one was reported.
-    fn id(&self, node: Node) -> Option<(String, Span)> {
+    pub(super) fn id(&self, node: Node) -> Option<(String, Span)> {
         let entry = node.argument(0)?;
         let id = match &entry.value {
             Value::String(..) => read::name(entry)?.to_owned(),
             Value::Integer(_) | Value::Number(_) => self.map.text(entry.value_span).to_owned(),
             Value::Bool(_) | Value::Null => return None,
         };
-        (!unreadable(&id)).then_some((id, entry.value_span))
+        (!self.is_told(&id, entry.value_span)).then_some((id, entry.value_span))
     }
 
     pub(super) fn feature(&mut self, node: Node, outline: Outline, project: &Level, plan: &mut Plan) {
@@ -161,17 +163,19 @@ impl Lowering<'_> {
             }
         }
         plan.feature = Some(feature);
-        self.lints_in(node, Reach::Feature, Some(&[node.span()]));
-        let level = self.level(node);
+        let bodies = outline.gates.iter().flatten().filter_map(|gate| gate.body).map(Node::span);
+        let reach: Vec<Span> = std::iter::once(node.span()).chain(bodies).collect();
+        self.lints_in(node, Reach::Feature, Some(&reach));
+        let level = self.level(node.name(), node.children());
         let mut gate_levels = Vec::with_capacity(outline.gates.len());
         for gate in &outline.gates {
-            if let Some(gate) = gate {
-                self.lints_in(*gate, Reach::Gate, Some(&[gate.span()]));
+            for block in gate.iter().flat_map(Stated::blocks) {
+                self.lints_in(block, Reach::Gate, gate.as_ref().map(Stated::spans).as_deref());
             }
-            let level = gate.map(|gate| self.level(gate)).unwrap_or_default();
+            let level = gate.as_ref().map(|gate| self.level("gate", gate.children())).unwrap_or_default();
             gate_levels.push(level);
         }
-        plan.gates = outline.gates.iter().map(|gate| self.gate(*gate, node)).collect();
+        plan.gates = outline.gates.iter().map(|gate| self.gate(gate.as_ref(), node)).collect();
         let mut defaults: BTreeMap<(GateIx, String), Settings> = BTreeMap::new();
         plan.units.reserve(outline.units.len());
         for (gate, node) in &outline.units {
@@ -230,142 +234,6 @@ impl Lowering<'_> {
         })
     }
 
-    fn gate(&mut self, node: Option<Node>, feature: Node) -> Gate {
-        let Some(node) = node else {
-            return Gate {
-                id: Spanned::new(IMPLIED_GATE.to_owned(), id_span(feature)),
-                implied: true,
-                title: None,
-                goal: None,
-                needs: Vec::new(),
-                needs_stated: false,
-                verify: Vec::new(),
-                review: Vec::new(),
-                accept: Vec::new(),
-                budget: Budget::default(),
-                approve: Approve::Auto(Bounds::default()),
-                repair: None,
-                milestone: None,
-                labels: Vec::new(),
-                span: id_span(feature),
-            };
-        };
-        let mut gate = Gate {
-            id: Spanned::new(self.id(node).map_or_else(|| "?".to_owned(), |(id, _)| id), id_span(node)),
-            implied: false,
-            title: node.text_of("title").map(str::to_owned),
-            goal: node.child("goal").and_then(Node::text).map(str::to_owned),
-            needs: Vec::new(),
-            needs_stated: false,
-            verify: Vec::new(),
-            review: Vec::new(),
-            accept: Vec::new(),
-            budget: Budget::default(),
-            approve: Approve::Human,
-            repair: None,
-            milestone: node.text_of("milestone").map(str::to_owned),
-            labels: Vec::new(),
-            span: node.head(),
-        };
-        for child in node.children() {
-            match child.name() {
-                "needs" => {
-                    gate.needs_stated = true;
-                    let needs = self.gate_needs(child);
-                    gate.needs.extend(needs);
-                }
-                "accept" => {
-                    let criterion = self.criterion(child);
-                    gate.accept.push(criterion);
-                }
-                "budget" => gate.budget = self.budget(child),
-                "approve" => gate.approve = self.approve(child),
-                "repair" => gate.repair = Some(self.repair(child)),
-                "label" => gate.labels.extend(labels(child)),
-                _ => {}
-            }
-        }
-        gate.verify = self.verifications(node.children().filter(|child| child.name() == "verify"));
-        self.add_needed(&mut gate.verify, &[]);
-        gate.verify.sort_by_key(|verification| verification.verifier);
-        gate.review = self.reviews(node.children().filter(|child| child.name() == "review"));
-        for criterion in &gate.accept {
-            for by in &criterion.by {
-                if let By::Reviewer(reviewer) = *by {
-                    asked_for_by(&mut gate.review, reviewer, criterion.span);
-                }
-            }
-        }
-        for verification in &gate.verify {
-            self.require_parameters(verification);
-        }
-        gate
-    }
-
-    fn approve(&mut self, node: Node) -> Approve {
-        let auto = node.text_of("by") == Some("auto");
-        let most = node.property("max-usd");
-        let bounds = Bounds {
-            micro_usd: most.and_then(|entry| values::money(&entry.value).ok()),
-            attempts: node.property("max-attempts").and_then(count).and_then(|most| u32::try_from(most).ok()),
-            span: most.map(|entry| entry.span),
-        };
-        if auto {
-            return Approve::Auto(bounds);
-        }
-        let bound =
-            ["max-usd", "max-attempts"].into_iter().find_map(|name| Some((name, node.property(name)?)));
-        if let Some((name, entry)) = bound.filter(|_| node.text_of("by") == Some("human")) {
-            let found = Diagnostic::new(
-                "unknown-property",
-                entry.span,
-                format!("`{name}=` bounds what passes without a person, and here a person decides"),
-            )
-            .at("bounds nothing")
-            .help("write `by=auto` for a gate that passes by itself within these bounds, or leave the bound out");
-            self.report(found);
-        }
-        Approve::Human
-    }
-
-    fn repair(&mut self, node: Node) -> Repair {
-        self.needs_a_property(node, "attempts=2 usd=4.0");
-        let attempts = node.property("attempts").and_then(count);
-        Repair {
-            attempts: attempts.and_then(|most| u32::try_from(most).ok()).unwrap_or(DEFAULT_RETRY.attempts),
-            micro_usd: node.property("usd").and_then(|entry| values::money(&entry.value).ok()),
-            span: node.span(),
-        }
-    }
-
-    fn gate_needs(&mut self, node: Node) -> Vec<Spanned<GateIx>> {
-        let mut needs = Vec::new();
-        for entry in node.arguments() {
-            let Some(name) = read::name(entry) else { continue };
-            let span = entry.value_span;
-            match self.gates.lookup(name) {
-                Lookup::Found(gate) => needs.push(Spanned::new(gate, span)),
-                Lookup::Unusable => {}
-                Lookup::Unknown if unreadable(name) => {}
-                Lookup::Unknown => {
-                    let found = match self.units.get(name) {
-                        Some((_, unit)) => Diagnostic::new(
-                            "unknown-unit",
-                            span,
-                            format!("`{name}` is a unit, and a gate waits for gates"),
-                        )
-                        .at("the name of a unit")
-                        .label(unit, "the unit")
-                        .help("name the gate that the unit stands in"),
-                        None => self.gates.unknown("unknown-unit", name, span),
-                    };
-                    self.report(found);
-                }
-            }
-        }
-        needs
-    }
-
     /// The units that a `needs` or `after` names. The id of a use stands for all units that it made.
     fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
         for entry in node.arguments() {
@@ -395,7 +263,7 @@ impl Lowering<'_> {
             match self.requirements.lookup(name) {
                 Lookup::Found(requirement) => list.push(Spanned::new(requirement, entry.value_span)),
                 Lookup::Unusable => {}
-                Lookup::Unknown if unreadable(name) => {}
+                Lookup::Unknown if self.is_told(name, entry.value_span) => {}
                 Lookup::Unknown => {
                     let found = self.requirements.unknown("unknown-requirement", name, entry.value_span);
                     let found = match self.requirements.iter().next() {
@@ -599,6 +467,6 @@ impl Lowering<'_> {
 }
 
 /// The words of a `label`.
-fn labels(node: Node) -> impl Iterator<Item = String> {
+pub(super) fn labels(node: Node) -> impl Iterator<Item = String> {
     node.arguments().filter_map(read::name).map(str::to_owned)
 }

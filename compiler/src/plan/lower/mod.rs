@@ -7,6 +7,7 @@ mod criteria;
 mod declared;
 mod definitions;
 mod feature;
+mod gate;
 mod lint;
 mod paths;
 mod project;
@@ -137,7 +138,7 @@ pub(super) fn lower(
         unused_parameters: expanded.unused,
     };
     let feature = file(loaded.plan).and_then(|file| top(file, "feature"));
-    let outline = feature.map(|feature| lowering.outline(feature));
+    let outline = feature.map(|feature| lowering.outline(feature, loaded));
     let project = file(loaded.project).and_then(|file| top(file, "project"));
     let project = project.map(|node| lowering.project(node, &mut plan)).unwrap_or_default();
     for (_, place, _) in loaded.visible.verifiers.iter() {
@@ -154,6 +155,7 @@ pub(super) fn lower(
     plan.lints = lowering.lints;
     plan.old_names = lowering.old_names;
     let mut files = super::import::paths(&loaded.files);
+    files.extend(loaded.gates.values().map(|gate| gate.path.clone()));
     files.extend(lowering.texts.into_keys());
     plan.plan_files = files.into_iter().collect();
     (plan, lowering.diagnostics)
@@ -188,7 +190,9 @@ impl Lowering<'_> {
         match self.units.lookup(name) {
             Lookup::Found(unit) => return Some(unit),
             Lookup::Unusable => return None,
-            Lookup::Unknown if self.ids_lost || self.is_lost(name) || unreadable(name) => return None,
+            Lookup::Unknown if self.ids_lost || self.is_lost(name) || self.is_told(name, span) => {
+                return None;
+            }
             Lookup::Unknown => {}
         }
         let found = match self.gates.get(name) {
@@ -205,6 +209,12 @@ impl Lowering<'_> {
         let found = self.suggest_local(found, name, span);
         self.report(found);
         None
+    }
+
+    /// Was the name itself reported? It is empty, or holds a comma that a bare word swallowed; in quotes a comma is
+    /// what the author wrote, and the name is one like any other.
+    fn is_told(&self, name: &str, span: Span) -> bool {
+        name.is_empty() || (name.contains(',') && !self.map.text(span).contains('"'))
     }
 
     /// In a template, a near name is looked for among its own ones first.
@@ -230,7 +240,7 @@ impl Lowering<'_> {
                 return Some(agent);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         let found = self.agents.unknown("unknown-agent", name, span);
@@ -250,7 +260,7 @@ impl Lowering<'_> {
                 return Some(verifier);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         if let Some((_, reviewer)) = self.reviewer_names.get(name) {
@@ -274,11 +284,6 @@ impl Lowering<'_> {
         self.report(found);
         None
     }
-}
-
-/// A name that holds what was reported as swallowed punctuation, or nothing.
-fn unreadable(name: &str) -> bool {
-    name.is_empty() || name.contains(',')
 }
 
 /// The kind under which a unit's defaults are found.

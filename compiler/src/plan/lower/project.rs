@@ -29,7 +29,7 @@ impl Lowering<'_> {
         }
         plan.project = Some(project);
         self.lints_in(node, Reach::Project, None);
-        self.level(node)
+        self.level(node.name(), node.children())
     }
 
     fn worktree(&mut self, node: Node, worktree: &mut Worktree) {

@@ -103,7 +103,7 @@ impl Lowering<'_> {
                 return Some(reviewer);
             }
             Lookup::Unusable => return None,
-            Lookup::Unknown if super::unreadable(name) => return None,
+            Lookup::Unknown if self.is_told(name, span) => return None,
             Lookup::Unknown => {}
         }
         let found = match self.verifier_names.get(name) {

@@ -233,16 +233,17 @@ impl Lowering<'_> {
     }
 
     /// The `rules` and `defaults` of a project, feature or gate.
-    pub(super) fn level(&mut self, node: Node) -> Level {
+    /// `of` is what the block is of: its node's name.
+    pub(super) fn level<'f>(&mut self, of: &str, nodes: impl Iterator<Item = Node<'f>>) -> Level {
         let mut level = Level::default();
         let mut places: BTreeMap<Option<String>, Span> = BTreeMap::new();
-        for child in node.children() {
+        for child in nodes {
             match child.name() {
                 "rules" => level.rules.extend(self.references(child)),
                 "defaults" => {
                     let settings = self.settings(child);
                     let kind = child.property("kind").and_then(read::name).map(str::to_owned);
-                    let reach = match (node.name(), kind.is_some()) {
+                    let reach = match (of, kind.is_some()) {
                         ("gate", true) => Reach::GateKind,
                         ("gate", false) => Reach::GateDefaults,
                         ("feature", true) => Reach::FeatureKind,

@@ -3,6 +3,8 @@
 //! Does not know any plan, nor what the nodes mean. Validation, did-you-mean and the reference card read the table.
 
 mod card;
+#[cfg(test)]
+mod fixture;
 mod table;
 
 pub use card::{LINES as CARD_LINES, card};
@@ -109,6 +111,8 @@ pub enum Type {
 
 pub const MANUAL_KIND: &str = "manual";
 pub const DEFAULT_KIND: &str = "code";
+/// The kind of a unit that may write plan files.
+pub const PLAN_KIND: &str = "plan";
 
 impl NodeSpec {
     /// The child of this name.

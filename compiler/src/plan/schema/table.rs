@@ -49,11 +49,6 @@ impl Property {
         self.required = true;
         self
     }
-
-    const fn not_yet(mut self, meanwhile: &'static str) -> Property {
-        self.since = Since::NotYet(meanwhile);
-        self
-    }
 }
 
 const fn word(name: &'static str) -> Word {
@@ -369,27 +364,29 @@ static GATE: NodeSpec = node("gate", ID, "a barrier: its units are verified toge
     .properties(&[
         TITLE,
         MILESTONE,
-        property("state", Type::Word(&[word("draft")]), "its units are not written yet")
-            .not_yet("leave the gate out until its units are known"),
-        property("file", Type::Path, "the file in which its units stand, or will stand")
-            .not_yet("write the gate's units in this file"),
+        property("state", Type::Word(&[word("draft")]), "its units are not written yet"),
+        property("file", Type::Path, "the file in which its units stand, or will stand"),
     ])
-    .children(&[
-        &GOAL,
-        &GATE_NEEDS,
-        &LABEL,
-        &DEFAULTS,
-        &UNIT,
-        &MANUAL,
-        &USE,
-        &ACCEPT,
-        &VERIFY,
-        &REVIEW,
-        &BUDGET,
-        &REPAIR,
-        &APPROVE,
-        &LINT,
-    ]);
+    .children(GATE_CHILDREN);
+static GATE_ALONE: NodeSpec = node("gate", ID, "in a file of its own: what a gate of a plan holds")
+    .properties(&[TITLE, MILESTONE])
+    .children(GATE_CHILDREN);
+const GATE_CHILDREN: &[&NodeSpec] = &[
+    &GOAL,
+    &GATE_NEEDS,
+    &LABEL,
+    &DEFAULTS,
+    &UNIT,
+    &MANUAL,
+    &USE,
+    &ACCEPT,
+    &VERIFY,
+    &REVIEW,
+    &BUDGET,
+    &REPAIR,
+    &APPROVE,
+    &LINT,
+];
 static SOURCE: NodeSpec = node("source", TEXT, "where the wish came from").many();
 static REQUIREMENT: NodeSpec = node(
     "requirement",
@@ -567,7 +564,7 @@ static PROJECT: NodeSpec = node("project", ID, "what all plans of the repository
 
 /// The root of a `*.loop.kdl` file.
 pub static PLAN_FILE: NodeSpec = node("a plan", NONE, "a feature's plan, or verifiers and agents to import")
-    .children(&[&IMPORT, &TEMPLATE, &FEATURE, &VERIFIER_NODE, &AGENT, &REVIEWER]);
+    .children(&[&IMPORT, &TEMPLATE, &FEATURE, &GATE_ALONE, &VERIFIER_NODE, &AGENT, &REVIEWER]);
 /// The root of `loop.kdl`.
 pub static PROJECT_FILE: NodeSpec =
     node("loop.kdl", NONE, "what the repository's plans share").children(&[&IMPORT, &PROJECT]);

@@ -49,6 +49,11 @@ pub(super) fn define<'l>(
             }
         }
     }
+    for body in loaded.gate_bodies() {
+        for gate in loaded.files[body].roots().filter(|node| node.name() == "gate") {
+            found.extend(uses_in(gate).map(|node| (body, node)));
+        }
+    }
     for (file, node) in found {
         let mut meant = None;
         if let Some((name, span)) = template_named(node) {
@@ -57,7 +62,7 @@ pub(super) fn define<'l>(
                 Lookup::Unusable => {}
                 Lookup::Unknown => diagnostics.push(unknown_template(&mut names[file], name, span)),
             }
-            if Some(file) == loaded.plan {
+            if Some(file) == loaded.plan || loaded.gate_bodies().any(|body| body == file) {
                 expanded.used.insert(name.to_owned());
             }
         }

@@ -111,15 +111,15 @@ pub(super) fn expand<'e>(
 /// The ids of units and manuals that are written out.
 fn ids_of_the_plan(file: &File) -> BTreeMap<String, (Span, bool)> {
     let mut taken = BTreeMap::new();
-    for feature in file.roots().filter(|node| node.name() == "feature") {
-        let gates = feature.children().filter(|node| node.name() == "gate");
-        for node in feature.children().chain(gates.flat_map(Node::children)) {
-            if matches!(node.name(), "unit" | "manual")
-                && let Some(entry) = node.argument(0)
-                && let Some(id) = read::name(entry)
-            {
-                taken.entry(id.to_owned()).or_insert((entry.value_span, false));
-            }
+    // A feature with its gates, or the gate of a file of its own.
+    let tops: Vec<Node> = file.roots().filter(|node| matches!(node.name(), "feature" | "gate")).collect();
+    let gates = tops.iter().flat_map(|top| top.children()).filter(|node| node.name() == "gate");
+    for node in tops.iter().copied().chain(gates).flat_map(Node::children) {
+        if matches!(node.name(), "unit" | "manual")
+            && let Some(entry) = node.argument(0)
+            && let Some(id) = read::name(entry)
+        {
+            taken.entry(id.to_owned()).or_insert((entry.value_span, false));
         }
     }
     taken

@@ -19,7 +19,7 @@ pub(crate) use settle::settle;
 
 use super::import::{FileIx, Loaded};
 use super::model::{Param, UnusedParameter};
-use super::read::Node;
+use super::read::{File, Node};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceMap, Span, Spanned};
 use crate::syntax::NodeId;
@@ -29,7 +29,7 @@ const MOST_UNITS: u64 = 100_000;
 /// The most nodes.
 const MOST_NODES: u64 = 4_000_000;
 /// The most bytes of text.
-const MOST_TEXT: usize = 64 << 20;
+const MOST_TEXT: usize = 16 << 20;
 /// How long what stands before a unit's own id may be.
 const LONGEST_PREFIX: usize = 190;
 
@@ -82,13 +82,17 @@ pub(crate) fn expand(
 ) -> Expanded {
     let mut expanded = Expanded::default();
     let templates = define::define(loaded, map, diagnostics, &mut expanded);
-    let Some(plan) = loaded.plan else { return expanded };
-    if !templates.uses.keys().any(|(file, _)| *file == plan) {
-        return expanded;
+    let with_uses = |file: &FileIx| templates.uses.keys().any(|(of, _)| of == file);
+    let bodies = loaded.gate_bodies();
+    let files: Vec<FileIx> = loaded.plan.into_iter().chain(bodies).filter(with_uses).collect();
+    let mut made: Vec<(FileIx, File)> = Vec::with_capacity(files.len());
+    for file in files {
+        made.push((file, expand::expand(loaded, file, &templates, map, diagnostics, &mut expanded)));
     }
-    let file = expand::expand(loaded, plan, &templates, map, diagnostics, &mut expanded);
     // Names stand for nodes of the files as they were read: those stay.
-    loaded.files.push(file);
-    loaded.plan = Some(loaded.files.len() - 1);
+    for (from, file) in made {
+        loaded.files.push(file);
+        loaded.replace(from, loaded.files.len() - 1);
+    }
     expanded
 }

@@ -3,7 +3,7 @@
 //! Does not know in which expansion a use stands; what is said here holds for all of them.
 
 use super::Template;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::model::{Param, ParamKind};
 use crate::plan::params;
 use crate::plan::read::{self, Node};
@@ -35,10 +35,14 @@ pub(super) fn gives<'l>(node: Node<'l>) -> impl Iterator<Item = (Spanned<&'l str
 pub(super) fn fits(node: Node, template: &Template, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let before = diagnostics.len();
     let mut given: Vec<Spanned<&str>> = Vec::new();
+    let mut meant: Vec<String> = Vec::new();
     for (name, value) in gives(node) {
         let Some(param) = template.params.iter().find(|param| param.name == name.value) else {
             let (params, spans) = (&template.params, &template.spans);
             diagnostics.push(params::unknown("template", &template.id, params, spans, name));
+            // What was probably meant is not told to be missing as well.
+            let near = did_you_mean(name.value, params.iter().map(|param| param.name.as_str()));
+            meant.extend(near.map(str::to_owned));
             continue;
         };
         if let Gives::List(_) = value
@@ -72,8 +76,10 @@ pub(super) fn fits(node: Node, template: &Template, diagnostics: &mut Vec<Diagno
             ),
         }
     }
-    let lacks =
-        |param: &&Param| param.default.is_none() && !given.iter().any(|name| name.value == param.name);
+    let lacks = |param: &&Param| {
+        let given = given.iter().any(|name| name.value == param.name) || meant.contains(&param.name);
+        param.default.is_none() && !given
+    };
     let missing: Vec<&Param> = template.params.iter().filter(lacks).collect();
     if !missing.is_empty() && !node.is_broken() {
         diagnostics.push(not_given(node, template, &missing));

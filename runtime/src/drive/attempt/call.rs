@@ -18,6 +18,7 @@ use super::{Left, Unit, fields_json};
 use crate::crash;
 use crate::fault::ExitCode;
 use crate::journal::Durability;
+use crate::patch::Tree;
 use crate::process::{End, Limits, Outcome, Shim, Stream};
 use crate::record::{
     AttemptCaptured, AttemptStarted, CapturedManifest, Event, Exit, FailureClass, RECORD_VERSION, ShimId,
@@ -43,21 +44,24 @@ impl Unit<'_> {
         number: u32,
         of: u32,
         reserved: u64,
-        failure: Option<Failure>,
+        mut failure: Option<Failure>,
     ) -> Result<Option<Left>, DriveError> {
         let run = self.run;
+        let kept = match &mut failure {
+            Some(failure) if self.node.policy.from_patch => {
+                let kept = self.with_the_last_patch()?;
+                failure.kept = kept.is_some();
+                kept
+            }
+            _ => None,
+        };
+        let begin = kept.as_ref().unwrap_or(&self.work.start);
         let id = nonce()?;
         crash::point("attempt.before-place");
         let place = run.places.make("attempts", &id)?;
         {
             let ground = run.ground.borrow();
-            run.places.checkout(
-                &place,
-                &ground.repository,
-                &self.work.start,
-                &ground.base,
-                ground.store.as_ref(),
-            )?;
+            run.places.checkout(&place, &ground.repository, begin, &ground.base, ground.store.as_ref())?;
         }
         crash::point("attempt.after-place");
         run.prepare_place(&place).await?;
@@ -145,6 +149,25 @@ impl Unit<'_> {
         self.captured(&place, &id, number, &outcome, &report_file).map(Some)
     }
 
+    /// The start tree with what the last attempt changed, if that can be laid over it.
+    fn with_the_last_patch(&self) -> Result<Option<Tree>, DriveError> {
+        let captured = {
+            let state = self.run.state.borrow();
+            let newest =
+                state.unit(&self.node.id).and_then(|unit| unit.failures(&self.work.keyed.key).next_back());
+            newest.and_then(|failed| failed.captured)
+        };
+        let Some(captured) = captured else { return Ok(None) };
+        let ground = self.run.ground.borrow();
+        let manifest: CapturedManifest = super::super::load(&ground.store, &captured)?;
+        // What capture refused is in no patch, and what began elsewhere says nothing about this tree.
+        if manifest.refused.is_some() || manifest.start_tree != tree_id(&self.work.start) {
+            return Ok(None);
+        }
+        let mut tree = Tree::clone(&self.work.start);
+        Ok(tree.apply(&manifest.patch).is_ok().then_some(tree))
+    }
+
     fn lost(&self, attempt: &str, reserved: u64) -> Result<(), DriveError> {
         let event = Event::AttemptLost {
             feature: self.run.feature(),
@@ -180,6 +203,8 @@ impl Unit<'_> {
         };
         let ground = run.ground.borrow();
         let profile = run.places.agent_profile(place, &ground.repository)?;
+        let sandbox = &ground.graph.agent_sandbox;
+        let profile = run.places.as_the_plan_says(profile, sandbox, &ground.repository)?;
         let mut profile = run.places.with_program(profile, &invocation.argv);
         if self.agent.via == Via::Claude
             && let Some(program) = invocation
@@ -309,13 +334,15 @@ impl Unit<'_> {
         // Literal paths alone: a pattern would take a whole ignored build directory.
         let literal: Vec<String> =
             patterns.filter_map(|pattern| pattern.literal().map(str::to_owned)).collect();
+        let ground = run.ground.borrow();
+        let discard: Vec<Pattern> =
+            ground.graph.discard.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
         let rules = CaptureRules {
             declared: &|path| literal.iter().any(|declared| declared == path),
-            discard: &|_| false,
+            discard: &|path| discard.iter().any(|pattern| pattern.matches(path)),
             max_file_bytes: MAX_FILE,
             max_total_bytes: MAX_TOTAL,
         };
-        let ground = run.ground.borrow();
         let captured =
             capture(&ground.repository, &place.worktree, &self.work.start, &rules, ground.store.as_ref());
         let (captured, refused) = match captured {
@@ -358,6 +385,7 @@ impl Unit<'_> {
             manifest: manifest_digest,
             transcript,
             dropped: captured.dropped_ignored,
+            discarded: captured.discarded,
             duration_ms: outcome.duration.as_millis() as u64,
         });
         crash::point("attempt.before-captured");

@@ -10,6 +10,8 @@ mod call;
 mod outcome;
 mod show;
 
+use std::time::Duration;
+
 use loop_compiler::graph::{AgentDef, AskCriterion, Node, NodeKind};
 
 use super::check::Subject;
@@ -139,7 +141,9 @@ impl Unit<'_> {
             true => self.counted_failures(self.run.redo.since),
             false => self.counted_failures(0),
         };
-        while used < of {
+        // An earlier run may have ended between a failure and the block that answers it.
+        let mut again = used == 0 || self.is_tried_again(last_class);
+        while used < of && again {
             let tried = self.attempt(used + 1, of, failure.take()).await?;
             match tried {
                 Tried::Passed(verified) => return Ok(Ended::Verified(verified)),
@@ -155,7 +159,8 @@ impl Unit<'_> {
                         FailureClass::Auth | FailureClass::Environment => {
                             return Ok(Ended::Halted(Halt::Environment));
                         }
-                        FailureClass::RateLimited | FailureClass::Budget => {
+                        FailureClass::Budget => return Ok(Ended::Halted(Halt::Limit)),
+                        FailureClass::RateLimited if !self.is_tried_again(class) => {
                             return Ok(Ended::Halted(Halt::Limit));
                         }
                         _ => {}
@@ -163,12 +168,47 @@ impl Unit<'_> {
                     failure = Some(told);
                     last_class = class;
                     used += 1;
+                    again = self.is_tried_again(class);
+                    if used < of && again && !self.pause().await {
+                        return Ok(Ended::Halted(Halt::Waiting));
+                    }
                 }
             }
         }
+        // The service's limit says nothing of the unit: the next run goes on with it.
+        if last_class == FailureClass::RateLimited {
+            return Ok(Ended::Halted(Halt::Limit));
+        }
         let last = failure.map(|failure| failure.message).unwrap_or_default();
-        let reason = format!("{of} attempt{} failed; the last one: {last}", if of == 1 { "" } else { "s" });
+        let attempts = if used == 1 { "attempt" } else { "attempts" };
+        let reason = match again {
+            true => format!("{used} {attempts} failed; the last one: {last}"),
+            false => format!(
+                "{used} {attempts} failed, and `retry` does not list `{}`; the last one: {last}",
+                word(last_class)
+            ),
+        };
         self.block(last_class, reason)
+    }
+
+    /// Is a failure of this class followed by another attempt? The plan may list them.
+    fn is_tried_again(&self, class: FailureClass) -> bool {
+        match self.node.policy.retry_on.as_slice() {
+            [] => class != FailureClass::RateLimited,
+            listed => listed.contains(&word(class)),
+        }
+    }
+
+    /// Waits as long as the plan wants between two attempts. `false`: the run was interrupted meanwhile.
+    async fn pause(&self) -> bool {
+        let Some(wait) = self.node.policy.backoff_ms else { return true };
+        let line = format!("waiting {}.{:03} s before the next attempt", wait / 1000, wait % 1000);
+        self.run.progress.note(&Note::Output { unit: &self.node.id, line: &line });
+        let mut cancel = self.run.cancel.clone();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait)) => true,
+            () = cancel.cancelled() => false,
+        }
     }
 
     /// Failures that count, under the policy of today: a wider scope or another agent is a fresh start.
@@ -212,7 +252,7 @@ impl Unit<'_> {
                 Some((evidence.name.clone(), String::from_utf8_lossy(&excerpt(&text, EXCERPT)).into_owned()))
             })
             .collect();
-        Ok(Some(Failure { message: failed.message, evidence }))
+        Ok(Some(Failure { message: failed.message, evidence, kept: false }))
     }
 
     /// The number of the next attempt for this key; from the second on, it is one after the unit's first.
@@ -405,6 +445,12 @@ impl Spent {
         }
         spent
     }
+}
+
+/// A class as it is written in plans and records.
+fn word(class: FailureClass) -> String {
+    let written = serde_json::to_value(class).ok();
+    written.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn fields_json(fields: &[loop_compiler::graph::KeyField]) -> Result<Vec<u8>, DriveError> {

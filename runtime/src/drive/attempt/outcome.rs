@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use loop_compiler::glob::Pattern;
 use loop_compiler::graph::Node;
+use loop_compiler::plan::values::may_write_plan_file;
 
 use super::super::allow::writes_line;
 use super::super::check::{Report, Subject};
@@ -28,8 +29,11 @@ impl Unit<'_> {
     /// Steps 7 to 9: everything that is judged from the captured patch alone.
     pub(super) async fn judge(&self, left: &Left) -> Result<Tried, DriveError> {
         if let Some(reason) = &left.exit.blocked {
-            let told =
-                Failure { message: format!("the agent reported blocked: {reason}"), evidence: Vec::new() };
+            let told = Failure {
+                message: format!("the agent reported blocked: {reason}"),
+                evidence: Vec::new(),
+                kept: false,
+            };
             let failed = self.failed(
                 left,
                 FailureClass::Blocked,
@@ -89,7 +93,9 @@ impl Unit<'_> {
     fn is_protected(&self, path: &str) -> bool {
         let ground = self.run.ground.borrow();
         let protect = &ground.graph.protect;
-        protect.iter().filter_map(|text| Pattern::parse(text).ok()).any(|pattern| pattern.matches(path))
+        let kind = &self.node.policy.work_kind;
+        let mut patterns = protect.iter().filter_map(|text| Pattern::parse(text).ok());
+        !may_write_plan_file(path, kind) || patterns.any(|pattern| pattern.matches(path))
     }
 
     /// New links end inside the unit's own scope; one that does not would let a later write through it escape.
@@ -146,7 +152,11 @@ impl Unit<'_> {
 
     async fn stop_after(&self, left: &Left, tree: &Tree) -> Result<Option<Tried>, DriveError> {
         let Some(reason) = self.stop_that_holds(false, tree).await? else { return Ok(None) };
-        let told = Failure { message: "a stop condition of the plan holds".into(), evidence: Vec::new() };
+        let told = Failure {
+            message: "a stop condition of the plan holds".into(),
+            evidence: Vec::new(),
+            kept: false,
+        };
         let failed = self.failed(left, FailureClass::Blocked, &[], &told, Vec::new(), false);
         Ok(Some(match self.block_after(vec![failed], FailureClass::Blocked, reason)? {
             Ended::Halted(halt) => Tried::Halted(halt),
@@ -313,7 +323,7 @@ impl Unit<'_> {
                 (name.clone(), String::from_utf8_lossy(&excerpt(text.as_bytes(), EXCERPT)).into_owned())
             })
             .collect();
-        let failure = Failure { message, evidence };
+        let failure = Failure { message, evidence, kept: false };
         let failed = self.failed(left, class, ids, &failure, report.evidence, counted);
         self.run.append(vec![failed], Durability::Synced)?;
         Ok(Tried::Failed { class, failure })
