@@ -181,6 +181,9 @@ pub fn resolve(dir: &Utf8Path, text: &str) -> Result<String, PathProblem> {
     {
         return Err(PathProblem::Absolute);
     }
+    if is_resolved(text) {
+        return Ok(text.to_owned());
+    }
     let relative = text == "." || text == ".." || text.starts_with("./") || text.starts_with("../");
     let mut parts: Vec<&str> = Vec::new();
     if relative {
@@ -196,6 +199,20 @@ pub fn resolve(dir: &Utf8Path, text: &str) -> Result<String, PathProblem> {
         }
     }
     Ok(parts.join("/"))
+}
+
+/// Has the path no part that [`resolve`] would take out? Few have, and this costs one look at each byte.
+fn is_resolved(text: &str) -> bool {
+    let mut part_start = 0;
+    for (at, byte) in text.bytes().chain([b'/']).enumerate() {
+        if byte == b'/' {
+            if matches!(&text.as_bytes()[part_start..at], b"" | b"." | b"..") {
+                return false;
+            }
+            part_start = at + 1;
+        }
+    }
+    true
 }
 
 /// The text as a quoted KDL string.
