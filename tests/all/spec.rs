@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 /// The README and every text of `spec/`, as workspace-relative paths.
 fn texts() -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("README.md")];
-    for directory in ["spec", "spec/decisions"] {
+    for directory in ["spec", "spec/decisions", "spec/conformance"] {
         let entries = fs::read_dir(workspace_root().join(directory)).expect("the directory is readable");
         for entry in entries {
             let name = entry.expect("its entries are readable").file_name();

@@ -8,7 +8,7 @@ use std::process::Command;
 use loop_tests::{Lane, Repo, lane, workspace_root};
 use serde_json::json;
 
-const LIBRARY: &[&str] = &["agents", "close", "docs", "go", "node", "python", "rust", "web"];
+const LIBRARY: &[&str] = &["agents", "close", "docs", "go", "node", "python", "review", "rust", "web"];
 
 fn library() -> PathBuf {
     workspace_root().join("stdlib")

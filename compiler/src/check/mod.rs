@@ -150,6 +150,11 @@ pub(crate) fn judge(
     Judged { checked, diagnostics, unasked }
 }
 
+/// Gives findings that were made after the check, by running something, the weights that the plan wants.
+pub fn apply_levels(plan: &Plan, map: &SourceMap, diagnostics: &mut Vec<Diagnostic>) {
+    lint::Levels::new(&plan.lints, map).apply(diagnostics);
+}
+
 fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by(|a, b| {
         let key =

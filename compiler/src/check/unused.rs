@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit;
 use super::lint::{Levels, written};
-use crate::diagnostic::{Applicability, Diagnostic, Severity};
+use crate::diagnostic::{Applicability, Diagnostic, PROBED, Severity};
 use crate::plan::{Declared, DeclaredKind, Lint, Plan};
 use crate::source::{FileId, SourceMap, Span};
 
@@ -83,6 +83,8 @@ impl Tally {
                 && lint.level != crate::diagnostic::Level::Deny
                 && !used.contains(&written(lint.span, map))
                 && lint.rule.value != "unused-allow"
+                // Whether it lowers something shows only when checks run.
+                && crate::diagnostic::rule(&lint.rule.value).is_none_or(|rule| rule.family() != PROBED)
         };
         // One that raises is about what may come.
         let lowering = |lint: &&Lint| lint.lowers || lint.level == crate::diagnostic::Level::Allow;

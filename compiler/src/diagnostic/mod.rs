@@ -8,7 +8,7 @@ pub mod render;
 mod rules;
 
 pub use reference::reference;
-pub use rules::{FAMILIES, Family, Level, RULES, Rule, rule};
+pub use rules::{FAMILIES, Family, Level, PROBED, RULES, Rule, rule};
 
 use crate::source::Span;
 

@@ -12,6 +12,8 @@ pub const PLAN: &str = include_str!("pages/common/plan.loop.kdl");
 
 /// Rule, path, content.
 const FILES: &[(&str, &str, &[u8])] = &[
+    ("already-green", "notes.md", include_bytes!("pages/already-green/files/notes.md")),
+    ("unclassified-failure", "report.txt", include_bytes!("pages/unclassified-failure/files/report.txt")),
     ("ambiguous-heading", "docs/tone.md", include_bytes!("pages/ambiguous-heading/files/docs/tone.md")),
     ("empty-glob", "docs/tone.md", include_bytes!("pages/empty-glob/files/docs/tone.md")),
     ("forwarded-arguments", "package.json", include_bytes!("pages/forwarded-arguments/files/package.json")),

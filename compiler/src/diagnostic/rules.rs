@@ -29,6 +29,9 @@ pub struct Family {
     pub title: &'static str,
 }
 
+/// The family of the rules that `loop probe` holds plans against: the compiler runs nothing.
+pub const PROBED: char = '7';
+
 pub const FAMILIES: &[Family] = &[
     Family { digit: '0', title: "syntax" },
     Family { digit: '1', title: "shape" },
@@ -37,6 +40,7 @@ pub const FAMILIES: &[Family] = &[
     Family { digit: '4', title: "ownership" },
     Family { digit: '5', title: "verification" },
     Family { digit: '6', title: "hygiene" },
+    Family { digit: PROBED, title: "found by running the checks once" },
     Family { digit: '9', title: "not yet" },
 ];
 
@@ -78,6 +82,11 @@ impl Rule {
     /// Does `level` make less of its findings than what holds around the place, `outer`, or the rule's own level?
     pub fn lowered_by(&self, level: Level, outer: Option<Level>) -> bool {
         level.weight() < outer.map_or(self.weight(), Level::weight)
+    }
+
+    /// Does `loopc check` hold plans against it? Others are found by `loop probe` and `loop exec`.
+    pub fn is_of_the_compiler(&self) -> bool {
+        !matches!(self.family(), PROBED | '9')
     }
 
     /// The digit of its family, the second one of its code.
@@ -223,6 +232,12 @@ rules! {
     "L0630" "empty-glob" Warning true "a pattern matches no file"
     "L0631" "ambiguous-heading" Error false "a heading names more than one section"
     "L0632" "line-drift" Warning true "a text names a line that the file does not have, or will not have when it is read"
+
+    "L0701" "missing-tool" Error true "a check or its tool cannot be started"
+    "L0702" "already-green" Warning true "what is to prove the work passes before it"
+    "L0703" "unclassified-failure" Warning true "a check fails before any work, and the plan does not say why"
+    "L0704" "flaky-at-base" Warning true "a check says different things about the same files"
+    "L0705" "verifier-writes-outside-scope" Warning true "a check changes files that it does not say it writes"
 
     "L0901" "not-yet" Error false "the node is part of the language but this version does not act on it"
 }

@@ -445,6 +445,7 @@ pub struct Reviewer {
     /// `None`: the agent of the unit, in a session of its own.
     pub agent: Option<Spanned<AgentIx>>,
     pub blocks: Blocks,
+    /// What to look for; empty: whether the result is what the unit was asked for, and correct.
     pub prompt: Vec<PromptPart>,
 }
 

@@ -12,6 +12,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/go", include_str!("../../../stdlib/go.kdl")),
     ("std/node", include_str!("../../../stdlib/node.kdl")),
     ("std/python", include_str!("../../../stdlib/python.kdl")),
+    ("std/review", include_str!("../../../stdlib/review.kdl")),
     ("std/rust", include_str!("../../../stdlib/rust.kdl")),
     ("std/web", include_str!("../../../stdlib/web.kdl")),
 ];

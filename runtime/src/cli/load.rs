@@ -3,6 +3,7 @@
 //! Does not know what the command does with the graph.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use loop_compiler::check::CheckedPlan;
 use loop_compiler::compile::compile;
 use loop_compiler::diagnostic::Diagnostic;
 use loop_compiler::diagnostic::render::{Style, human};
@@ -71,6 +72,11 @@ pub(crate) fn repository() -> Result<Repository, Failure> {
 
 /// Compiles the plan that was named, or the only one there is. What is wrong with it is told here.
 pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
+    Ok(load_checked(plan)?.0)
+}
+
+/// As [`load`], with the plan that the graph was made of.
+pub(crate) fn load_checked(plan: Option<&Utf8Path>) -> Result<(Loaded, CheckedPlan), Failure> {
     let repository = repository()?;
     let current = current_directory()?;
     let files = disk::Repository::find(&current).map_err(usage)?;
@@ -100,7 +106,8 @@ pub(crate) fn load(plan: Option<&Utf8Path>) -> Result<Loaded, Failure> {
     match checked {
         Some(checked) if !errors => {
             let refused = drive::unsupported(&checked);
-            Ok(Loaded { graph: build(&checked), plan, repository, refused, map: compilation.map })
+            let graph = build(&checked);
+            Ok((Loaded { graph, plan, repository, refused, map: compilation.map }, checked))
         }
         _ if errors => {
             tell(&compilation.diagnostics, &compilation.map);

@@ -13,6 +13,7 @@ mod init;
 mod load;
 mod log;
 mod output;
+mod probe;
 mod status;
 mod why;
 
@@ -47,6 +48,11 @@ enum Command {
     },
     /// Run a plan: dispatch units whose inputs changed, verify, and put one commit per unit on its branch
     Exec(ExecArgs),
+    /// Run every check of a plan once, before any work, and say what it cannot prove
+    ///
+    /// The checks run on the base, each in a directory of its own that is thrown away; nothing is recorded, and no agent is
+    /// started. Exit 1 if there are errors among the findings.
+    Probe(ProbeArgs),
     /// Show where each unit and gate stands
     Status {
         /// The plan; may be left out when there is one
@@ -150,6 +156,23 @@ pub(crate) struct ExecArgs {
     pub redo: Vec<String>,
 }
 
+#[derive(Args)]
+pub(crate) struct ProbeArgs {
+    /// The plan; may be left out when there is one
+    pub plan: Option<Utf8PathBuf>,
+    /// The branch or commit to probe; by default what a run would start from
+    #[arg(long)]
+    pub base: Option<String>,
+    /// How many checks may run at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Do not name on standard error what is being run
+    #[arg(long, short)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub output: loopc::report::Output,
+}
+
 /// Reads the arguments, runs the command, and says how the process ends.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -165,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Demo { dir } => demo::run(dir.as_deref()),
         Command::Init { dir } => init::run(dir.as_deref()),
         Command::Exec(args) => exec::run(args),
+        Command::Probe(args) => probe::run(&args),
         Command::Status { plan, json } => status::run(plan.as_deref(), json),
         Command::Why { unit, plan, json } => why::run(&unit, plan.as_deref(), json),
         Command::Log { unit, plan, json } => log::run(unit.as_deref(), plan.as_deref(), json),

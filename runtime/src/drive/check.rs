@@ -12,6 +12,7 @@ use loop_compiler::graph::{
     verify_key,
 };
 
+use super::command::{run_in, run_prepare};
 use super::error::DriveError;
 use super::place::Place;
 use super::progress::Note;
@@ -28,12 +29,10 @@ use crate::work::predicate::{Held, View, holds};
 use crate::work::verify::{Judged, excerpt, judge};
 use crate::workspace::tree_id;
 
-/// What a verifier may take if the plan sets no limit.
-const DEFAULT_TOTAL: Duration = Duration::from_secs(30 * 60);
 /// What is kept of a verifier's output as evidence.
 const EVIDENCE: usize = 32 * 1024;
-/// What a shell says when it cannot change into a directory; no check lists it as success by accident.
-const NO_DIRECTORY: i32 = 254;
+/// Stands for the end of a command that had no directory to run in: no program ends so, and no check can list it.
+const NO_DIRECTORY: i32 = 256;
 
 /// What came of checking a tree.
 #[derive(Default)]
@@ -347,16 +346,6 @@ impl Run {
                 self.places.export(&place, &ground.repository, tree, ground.store.as_ref())?;
             }
             self.prepare_place(&place).await?;
-            let argv = match &check.command {
-                Command::Run(words) => words.clone(),
-                Command::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.clone()],
-            };
-            let env = self.places.environment(&place, &definition.env);
-            let limits = Limits {
-                total: Some(definition.timeout.total_ms.map_or(DEFAULT_TOTAL, Duration::from_millis)),
-                idle: definition.timeout.idle_ms.map(Duration::from_millis),
-                ..Limits::default()
-            };
             let profile = {
                 let ground = self.ground.borrow();
                 let sandbox = &ground.graph.verifier_sandbox;
@@ -366,20 +355,7 @@ impl Run {
                     &ground.repository,
                 )?
             };
-            let profile = self.places.with_program(profile, &argv);
-            let mut spec = self.places.command(&place, &argv, env, "/dev/null".into(), limits, profile);
-            if let Some(cwd) = &definition.cwd {
-                spec.cwd = place.worktree.join(cwd);
-                // An agent may have put a link there, and a command must not run where it leads.
-                let real = spec.cwd.canonicalize_utf8().ok().filter(|real| {
-                    let root = place.worktree.canonicalize_utf8();
-                    real.is_dir() && root.is_ok_and(|root| real.starts_with(root))
-                });
-                if real.is_none() {
-                    return Ok(no_directory(cwd));
-                }
-            }
-            Ok(Shim::start(spec).await?.go(None, self.cancel.clone()).await?)
+            run_in(&self.places, &place, profile, check, definition, &self.cancel).await
         }
         .await;
         self.places.remove("checks", &place.nonce);
@@ -393,7 +369,7 @@ impl Run {
             let master = self.prepared().await?;
             self.places.share(&master, place, &worktree.share)?;
         }
-        self.run_prepare(place, &worktree.prepare).await
+        run_prepare(&self.places, place, &worktree.prepare, &self.cancel).await
     }
 
     /// The prepared worktree of this run's base, made when it is first needed: one for each base tree and command.
@@ -420,7 +396,7 @@ impl Run {
             let ground = self.ground.borrow();
             self.places.export(&place, &ground.repository, &base, ground.store.as_ref())?;
         }
-        self.run_prepare(&place, &worktree.prepare).await?;
+        run_prepare(&self.places, &place, &worktree.prepare, &self.cancel).await?;
         if self.cancel.is_cancelled() {
             // It may have been ended half way: the next run makes it anew.
             return Ok(place.worktree);
@@ -430,38 +406,6 @@ impl Run {
         }
         std::fs::write(&ready, b"").map_err(DriveError::io(format!("write {ready}")))?;
         Ok(place.worktree)
-    }
-
-    /// Runs `prepare`: with the network, and in the sandbox all the same, as the tree may be an agent's.
-    async fn run_prepare(&self, place: &Place, prepare: &[String]) -> Result<(), DriveError> {
-        if prepare.is_empty() {
-            return Ok(());
-        }
-        let env = self.places.environment(place, &[]);
-        let limits = Limits { total: Some(DEFAULT_TOTAL), ..Limits::default() };
-        let spec = self.places.command(
-            place,
-            prepare,
-            env,
-            "/dev/null".into(),
-            limits,
-            self.places.prepare_profile(place, &prepare[0]),
-        );
-        let outcome = Shim::start(spec).await?.go(None, self.cancel.clone()).await?;
-        if outcome.end == End::Exited(0) || outcome.end == End::Cancelled {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&excerpt(&outcome.stderr.bytes, 2000)).into_owned();
-        let command = prepare.join(" ");
-        let how = match &outcome.end {
-            End::Exited(code) => format!("exited with {code}"),
-            End::Signaled(signal) => format!("was ended by signal {signal}"),
-            End::TimedOut | End::IdleTimedOut => "took too long".to_owned(),
-            End::NotFound(what) => format!("could not be started: {what}"),
-            End::Cancelled | End::ShimLost => "was stopped from outside".to_owned(),
-        };
-        let message = format!("`prepare` did not succeed: `{command}` {how}\n{said}");
-        Err(DriveError::refused(ExitCode::Environment, message))
     }
 
     async fn key_of(
@@ -574,7 +518,7 @@ impl std::io::Write for Hashing<'_> {
 }
 
 /// A criterion's own command, as a verifier without a name in the plan.
-fn criterion_verifier(text: &str, check: &Check) -> VerifierDef {
+pub(super) fn criterion_verifier(text: &str, check: &Check) -> VerifierDef {
     VerifierDef {
         id: format!("\"{text}\""),
         check: check.clone(),
@@ -609,7 +553,7 @@ fn seen_by(definition: &VerifierDef, tree: &Tree) -> Result<Option<Tree>, DriveE
 }
 
 /// The end of a check whose directory is not in the tree: a failure of the work, as with any file that is missing.
-fn no_directory(cwd: &str) -> Outcome {
+pub(super) fn no_directory(cwd: &str) -> Outcome {
     let message = format!("`{cwd}`, where it is to run, is no directory of the tree\n");
     Outcome {
         end: End::Exited(NO_DIRECTORY),

@@ -88,6 +88,20 @@ impl Places {
         self.variable("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned())
     }
 
+    /// Takes the only turn in these places; it ends with the returned file.
+    pub fn claim(&self) -> Result<std::fs::File, DriveError> {
+        let path = self.root.join("turn");
+        std::fs::create_dir_all(&self.root).map_err(DriveError::io(format!("make {}", self.root)))?;
+        let file = std::fs::File::create(&path).map_err(DriveError::io(format!("make {path}")))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(_) => Err(DriveError::refused(
+                ExitCode::Locked,
+                "the same command is at work in this repository; wait until it has ended".to_owned(),
+            )),
+        }
+    }
+
     /// A place with its lock file, an empty home and an empty directory for what is exchanged.
     pub fn make(&self, kind: &str, nonce: &str) -> Result<Place, DriveError> {
         let dir = self.root.join(kind).join(nonce);

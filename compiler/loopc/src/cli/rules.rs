@@ -124,8 +124,10 @@ fn page(rule: &'static Rule, style: Style) -> String {
     let what = if pages::is_project(rule.bad) { "loop.kdl" } else { "plan" };
     let _ = writeln!(out, "\nA {what} that breaks it:\n");
     indent(&mut out, rule.bad);
-    let _ = writeln!(out, "\nWhat `loopc check` says:\n");
-    out.push_str(&human(&example.diagnostics, &example.map, style));
+    if rule.is_of_the_compiler() {
+        let _ = writeln!(out, "\nWhat `loopc check` says:\n");
+        out.push_str(&human(&example.diagnostics, &example.map, style));
+    }
     let _ = writeln!(out, "\nThe same {what}, mended:\n");
     indent(&mut out, rule.good);
     out

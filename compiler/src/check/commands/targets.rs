@@ -177,7 +177,12 @@ fn missing_program(
                 if let Some(near) = looks.near.file(&path) {
                     found = found.help(format!("did you mean `{near}`?"));
                     let plain = path.as_str();
-                    if let Some(edit) = edit::reword(subject.span, plain, near.as_str(), context.map) {
+                    // A fix that leads to a program that cannot be started either mends nothing.
+                    let starts = !direct || context.sources.executable(near) != Some(false);
+                    if !starts {
+                        found = found
+                            .help(format!("`{near}` would have to be made a program: `chmod +x {near}`"));
+                    } else if let Some(edit) = edit::reword(subject.span, plain, near.as_str(), context.map) {
                         found =
                             found.fix(format!("replace with `{near}`"), Applicability::Unsafe, vec![edit]);
                     }

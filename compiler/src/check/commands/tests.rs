@@ -241,6 +241,12 @@ fn a_program_of_the_repository_must_be_there_and_must_start() {
     let (message, fixed) = told("run sh \"scripts/chekc.sh\";", &files);
     assert_eq!(message, "`v` starts `scripts/chekc.sh`, which does not exist and which no unit makes");
     assert_eq!(fixed.as_deref(), Some("run sh \"scripts/check.sh\";"));
+    // What cannot be started is named, and nothing is replaced by it.
+    let (_, fixed) = told("run \"./scripts/chekc.sh\";", &files);
+    assert_eq!(fixed, None);
+    let started = repository("run \"./scripts/chekc.sh\";", "creates \"src/a.rs\"", &files);
+    let (told_of, _) = found(started.program("scripts/check.sh"));
+    assert_eq!(told_of[0].fixes.len(), 1, "{told_of:?}");
     let (message, _) = told("run \"./scripts/plain.sh\";", &files);
     assert_eq!(message, "`v` starts `scripts/plain.sh`, which may not be started");
     let (message, _) = told("run \"./scripts\";", &files);

@@ -25,16 +25,6 @@ impl Lowering<'_> {
         };
         let prompts = node.children().filter(|child| child.name() == "prompt");
         let prompt = prompts.filter_map(|child| self.prompt(child)).collect();
-        if node.child("prompt").is_none() && !node.is_broken() {
-            let found = Diagnostic::new(
-                "missing-argument",
-                node.head(),
-                format!("the reviewer `{name}` lacks a prompt"),
-            )
-            .at("`prompt` is missing in its block")
-            .help("say what it is to look for: `prompt \"...\"`, or `prompt file=\"path\"`");
-            self.report(found);
-        }
         Reviewer { id: Spanned::new(name.to_owned(), id_span(node)), agent, blocks, prompt }
     }
 

@@ -18,7 +18,9 @@ fn the_reference_fixture_uses_the_whole_language() {
         Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/check/reference/repo"));
     let mut used: BTreeSet<(usize, Option<String>)> = BTreeSet::new();
     let key = |spec: &'static NodeSpec| std::ptr::from_ref(spec).addr();
-    for path in ["loop.kdl", "plans/lending.loop.kdl", "plans/shared.loop.kdl"] {
+    for path in
+        ["loop.kdl", "plans/lending.loop.kdl", "plans/lending.swift.loop.kdl", "plans/shared.loop.kdl"]
+    {
         let bytes = std::fs::read(directory.join(path)).expect("the fixture is there");
         let source = SourceFile::new(path.into(), String::from_utf8(bytes).expect("it is UTF-8"));
         let document = syntax::parse(FileId(0), &source.text).document;

@@ -511,7 +511,9 @@ fn both_ways(units: &[(u8, Vec<usize>, bool)], uses: &[(u8, bool)]) -> (String, 
             let scope = match kind % 3 {
                 0 => format!("creates \"src/{name}/{at}.rs\""),
                 1 => format!("writes \"docs/{name}{at}/**\"; inputs \"specs/{name}.md\""),
-                _ => format!("writes; accept \"{name}\" {{ exists \"{name}\"; }}"),
+                _ => format!(
+                    "creates \"made/{name}/{at}\"; accept \"{name}\" {{ exists \"made/{name}/{at}\"; }}"
+                ),
             };
             let (id, (n, text)) = (id(at), n);
             out.push_str(&format!(
