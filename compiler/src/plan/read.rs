@@ -475,7 +475,7 @@ impl<'r> Reader<'r> {
                 text
             }
             (Value::Integer(number), Type::Count(least, most)) => {
-                let fits = u64::try_from(*number).is_ok_and(|number| (least..=most).contains(&number));
+                let fits = u64::try_from(number.get()).is_ok_and(|number| (least..=most).contains(&number));
                 return (!fits).then(|| wrong(span, place, expected, "another number"));
             }
             (value @ (Value::Integer(_) | Value::Number(_)), Type::Money) => {

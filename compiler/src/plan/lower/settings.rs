@@ -189,7 +189,9 @@ impl Lowering<'_> {
                 "rules" => add(&mut settings.rules, self.references(child)),
                 "accept" => {
                     let criterion = self.criterion(child);
-                    add(&mut settings.accept, [criterion]);
+                    let accepts = |child: &Node| child.name() == "accept";
+                    let all = || Vec::with_capacity(node.children().filter(accepts).count());
+                    settings.accept.get_or_insert_with(all).push(criterion);
                 }
                 "verify" => verifies = true,
                 "review" => reviewed = true,
