@@ -4,6 +4,8 @@
 
 mod date;
 
+use std::sync::OnceLock;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use date::Date;
@@ -63,7 +65,8 @@ pub struct SourceFile {
     /// Repository-relative, `/`-separated; `<stdin>` for standard input.
     pub path: Utf8PathBuf,
     pub text: String,
-    line_starts: Vec<u32>,
+    /// Found when somebody asks for a line: who reads a sound plan never does.
+    line_starts: OnceLock<Vec<u32>>,
     /// Every character is one byte: then columns need no counting, which matters where a megabyte is one line.
     ascii: bool,
 }
@@ -77,31 +80,37 @@ pub struct Position {
 
 impl SourceFile {
     pub fn new(path: Utf8PathBuf, text: String) -> SourceFile {
-        // Plans have about forty bytes a line.
-        let mut line_starts = Vec::with_capacity(text.len() / 32 + 1);
-        line_starts.push(0);
-        let bytes = text.as_bytes();
-        for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
-            if bytes[at] == b'\n' || bytes.get(at + 1) != Some(&b'\n') {
-                line_starts.push(at as u32 + 1);
-            }
-        }
         let ascii = text.is_ascii();
-        SourceFile { path, text, line_starts, ascii }
+        SourceFile { path, text, line_starts: OnceLock::new(), ascii }
+    }
+
+    fn line_starts(&self) -> &[u32] {
+        self.line_starts.get_or_init(|| {
+            let bytes = self.text.as_bytes();
+            // Plans have about forty bytes a line.
+            let mut line_starts = Vec::with_capacity(bytes.len() / 32 + 1);
+            line_starts.push(0);
+            for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+                if bytes[at] == b'\n' || bytes.get(at + 1) != Some(&b'\n') {
+                    line_starts.push(at as u32 + 1);
+                }
+            }
+            line_starts
+        })
     }
 
     /// 0-based number of the line that holds the byte `offset`.
     pub fn line_of(&self, offset: u32) -> usize {
-        self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
+        self.line_starts().partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
     pub fn line_count(&self) -> usize {
-        self.line_starts.len()
+        self.line_starts().len()
     }
 
     /// Byte offset at which the 0-based `line` begins; the end of the text past the last line.
     pub fn line_start(&self, line: usize) -> u32 {
-        self.line_starts.get(line).copied().unwrap_or(self.text.len() as u32)
+        self.line_starts().get(line).copied().unwrap_or(self.text.len() as u32)
     }
 
     /// The 0-based `line` without its line break.

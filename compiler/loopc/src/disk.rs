@@ -7,7 +7,7 @@ mod listing;
 #[cfg(test)]
 mod tests;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::sync::Arc;
@@ -293,6 +293,33 @@ impl DiskSources {
         Ok((real, found))
     }
 
+    /// Opens a file to be read; with the size that it has, which is not too large.
+    ///
+    /// # Errors
+    /// If it is not there, no file, too large, or not ours to read.
+    pub fn open(&self, path: &Utf8Path) -> Result<(File, u64), ReadError> {
+        let (real, found) = self.resolve(path)?;
+        // Judged before it is opened: opening a pipe waits for a writer, opening a device may do anything.
+        if !found.is_file() {
+            return Err(ReadError::NotAFile);
+        }
+        // Should something else stand there by now, neither a link is followed nor a pipe waited for.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(&real)
+            .map_err(|error| read_error(&error))?;
+        let opened = file.metadata().map_err(|error| read_error(&error))?;
+        if !opened.is_file() {
+            return Err(ReadError::NotAFile);
+        }
+        if opened.len() > MAX_FILE {
+            return Err(ReadError::TooLarge(MAX_FILE));
+        }
+        Ok((file, opened.len()))
+    }
+
     /// An absolute link's target as a path from the root.
     fn inside(&self, target: &Utf8Path) -> Result<Utf8PathBuf, ReadError> {
         if let Ok(inside) = target.strip_prefix(&self.root) {
@@ -330,25 +357,9 @@ impl Sources for DiskSources {
     }
 
     fn read(&self, path: &Utf8Path) -> Result<Vec<u8>, ReadError> {
-        let (real, found) = self.resolve(path)?;
-        // Judged before it is opened: opening a pipe waits for a writer, opening a device may do anything.
-        if !found.is_file() {
-            return Err(ReadError::NotAFile);
-        }
-        if found.len() > MAX_FILE {
-            return Err(ReadError::TooLarge(MAX_FILE));
-        }
-        // Should something else stand there by now, neither a link is followed nor a pipe waited for.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits() as i32)
-            .open(&real)
-            .map_err(|error| read_error(&error))?;
-        if !file.metadata().map_err(|error| read_error(&error))?.is_file() {
-            return Err(ReadError::NotAFile);
-        }
-        let mut bytes = Vec::new();
+        let (file, size) = self.open(path)?;
+        // One more than it has: so it is seen at once that nothing follows.
+        let mut bytes = Vec::with_capacity(size as usize + 1);
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| read_error(&error))?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(ReadError::TooLarge(MAX_FILE));

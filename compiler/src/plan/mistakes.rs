@@ -13,6 +13,14 @@ use crate::syntax::{Entry, NodeId};
 /// Punctuation that becomes part of a bare KDL string and never of a name.
 pub(super) const SWALLOWED: &[char] = &[',', ':', '\'', '`', '‘', '’', '“', '”'];
 
+/// Does the word begin and end with letters or digits? Nearly all do, and have swallowed nothing.
+pub(super) fn is_clean(word: &str) -> bool {
+    match word.as_bytes() {
+        [first, .., last] => first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric(),
+        _ => false,
+    }
+}
+
 const QUOTES: [(char, char); 4] = [('\'', '\''), ('`', '`'), ('‘', '’'), ('“', '”')];
 
 /// A word that other formats use, and what says the same here.
@@ -210,6 +218,9 @@ impl Reader<'_> {
                 continue;
             }
             let Some(word) = text(entry) else { continue };
+            if is_clean(word) {
+                continue;
+            }
             let closing = QUOTES.iter().find(|(open, _)| word.starts_with(*open)).map(|(_, close)| *close);
             if let Some(close) = closing {
                 let ends = |(_, last): &(usize, &Entry)| {

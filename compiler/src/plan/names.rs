@@ -2,18 +2,26 @@
 //!
 //! Does not know what the names stand for.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
 
 use super::values;
 use crate::diagnostic::{Applicability, Diagnostic, did_you_mean};
 use crate::source::{Span, Spanned};
+use crate::syntax::Text;
 
 /// One name space.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<T> {
     /// What a name of it is called: "unit".
     what: &'static str,
-    map: BTreeMap<String, (Option<T>, Span)>,
+    /// Where in `all` each name stands. Names are looked up far more often than they are gone through.
+    places: HashMap<Text, u32>,
+    /// In the order in which they were declared.
+    all: Vec<(Text, Option<T>, Span)>,
+    /// Indexes into `all` in the order of the names, once somebody asked for it.
+    sorted: OnceCell<Vec<u32>>,
     /// How many names may still be looked at for a near one: a plan in which every name is wrong must not cost the
     /// square of its size.
     comparisons: usize,
@@ -32,38 +40,66 @@ pub(crate) enum Lookup<T> {
 
 impl<T: Copy> Names<T> {
     pub(crate) fn new(what: &'static str) -> Names<T> {
-        Names { what, map: BTreeMap::new(), comparisons: COMPARISONS }
+        Names {
+            what,
+            places: HashMap::new(),
+            all: Vec::new(),
+            sorted: OnceCell::new(),
+            comparisons: COMPARISONS,
+        }
     }
 
     /// Adds a name. If it is taken, the first one stays and the clash is returned.
     pub(crate) fn declare(&mut self, name: &str, value: Option<T>, span: Span) -> Option<Diagnostic> {
-        if let Some((_, first)) = self.map.get(name) {
-            return Some(duplicate(self.what, name, *first, span));
+        match self.places.entry(name.into()) {
+            Slot::Occupied(known) => {
+                let (_, _, first) = self.all[*known.get() as usize];
+                Some(duplicate(self.what, name, first, span))
+            }
+            Slot::Vacant(slot) => {
+                self.all.push((slot.key().clone(), value, span));
+                slot.insert(self.all.len() as u32 - 1);
+                self.sorted.take();
+                None
+            }
         }
-        self.map.insert(name.to_owned(), (value, span));
-        None
     }
 
     pub(crate) fn lookup(&self, name: &str) -> Lookup<T> {
-        match self.map.get(name) {
-            Some((Some(value), _)) => Lookup::Found(*value),
+        match self.get(name) {
+            Some((Some(value), _)) => Lookup::Found(value),
             Some((None, _)) => Lookup::Unusable,
             None => Lookup::Unknown,
         }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<(Option<T>, Span)> {
-        self.map.get(name).copied()
+        let (_, value, span) = self.all[*self.places.get(name)? as usize];
+        Some((value, span))
     }
 
+    /// In the order of the names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<T>, Span)> {
-        self.map.iter().map(|(name, (value, span))| (name.as_str(), *value, *span))
+        self.sorted().iter().map(|at| {
+            let (name, value, span) = &self.all[*at as usize];
+            (name.as_str(), *value, *span)
+        })
+    }
+
+    fn sorted(&self) -> &[u32] {
+        self.sorted.get_or_init(|| {
+            let mut sorted: Vec<u32> = (0..self.all.len() as u32).collect();
+            sorted.sort_unstable_by_key(|at| &self.all[*at as usize].0);
+            sorted
+        })
     }
 
     /// The names that begin with `prefix`.
     pub(crate) fn under<'n>(&'n self, prefix: &'n str) -> impl Iterator<Item = &'n str> {
-        let from = self.map.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
-        from.map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(prefix))
+        let name = |at: &'n u32| self.all[*at as usize].0.as_str();
+        let sorted = self.sorted();
+        let from = sorted.partition_point(|at| self.all[*at as usize].0.as_str() < prefix);
+        sorted[from..].iter().map(name).take_while(move |name| name.starts_with(prefix))
     }
 
     /// The finding that `name`, written at `span`, is unknown.
@@ -75,13 +111,13 @@ impl<T: Copy> Names<T> {
 
     /// Adds the nearest known name, its place, and the edit that puts it in.
     pub(crate) fn suggest(&mut self, found: Diagnostic, name: &str, span: Span) -> Diagnostic {
-        let Some(left) = self.comparisons.checked_sub(self.map.len()) else { return found };
+        let Some(left) = self.comparisons.checked_sub(self.all.len()) else { return found };
         self.comparisons = left;
         // A distance is never less than the difference of the lengths.
-        let near_in_length = self.map.keys().filter(|known| known.len().abs_diff(name.len()) <= 3);
-        match did_you_mean(name, near_in_length.map(String::as_str)) {
+        let near_in_length = self.iter().filter(|(known, ..)| known.len().abs_diff(name.len()) <= 3);
+        match did_you_mean(name, near_in_length.map(|(known, ..)| known)) {
             Some(near) => {
-                let at = self.map[near].1;
+                let at = self.get(near).map_or(span, |(_, at)| at);
                 found
                     .label(at, format!("`{near}` is defined here"))
                     .help(format!("{} with a similar name exists: `{near}`", with_article(self.what)))

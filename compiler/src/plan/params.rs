@@ -125,7 +125,7 @@ pub(crate) fn value(
             .at(format!("not {takes}"))
     };
     let text = match (&entry.value, param.kind) {
-        (Value::Integer(number), ParamKind::Number) => return Ok(number.to_string()),
+        (Value::Integer(number), ParamKind::Number) => return Ok(number.get().to_string()),
         (Value::Number(number), ParamKind::Number) => return Ok(number.to_string()),
         (Value::String(text, _), ParamKind::Number) => {
             let found = wrong("a number");

@@ -178,6 +178,7 @@ pub(crate) fn text(entry: &Entry) -> Option<&str> {
 /// The entry's text as a name: punctuation that a bare string swallowed (which is reported) is taken off.
 pub(crate) fn name(entry: &Entry) -> Option<&str> {
     match &entry.value {
+        Value::String(text, StringStyle::Bare) if mistakes::is_clean(text) => Some(text),
         Value::String(text, StringStyle::Bare) => Some(text.trim_matches(mistakes::SWALLOWED)),
         Value::String(text, _) => Some(text),
         _ => None,
@@ -474,7 +475,7 @@ impl<'r> Reader<'r> {
                 text
             }
             (Value::Integer(number), Type::Count(least, most)) => {
-                let fits = u64::try_from(*number).is_ok_and(|number| (least..=most).contains(&number));
+                let fits = u64::try_from(number.get()).is_ok_and(|number| (least..=most).contains(&number));
                 return (!fits).then(|| wrong(span, place, expected, "another number"));
             }
             (value @ (Value::Integer(_) | Value::Number(_)), Type::Money) => {

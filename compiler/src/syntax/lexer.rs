@@ -112,6 +112,28 @@ pub(super) fn class(byte: u8) -> Class {
     CLASSES[byte as usize]
 }
 
+/// Where the first byte from `at` on stands that has a meaning of its own in a string, or may have: a quotation mark, a
+/// backslash, a control character or a part of a character beyond ASCII. Looks at eight bytes at a time; within eight bytes
+/// of the end of the text it may stop short.
+pub(super) fn past_plain_text(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // In each of these the lowest high bit that is set belongs to a byte that is meant; further ones may not.
+    let below = |eight: u64, limit: u8| eight.wrapping_sub(ONES * u64::from(limit)) & !eight;
+    let equal = |eight: u64, byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let special =
+            eight | below(eight, 0x20) | equal(eight, b'"') | equal(eight, b'\\') | equal(eight, 0x7F);
+        let special = special & HIGH;
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at
+}
+
 /// KDL's table "Whitespace".
 pub(super) fn is_space(c: char) -> bool {
     matches!(
@@ -203,6 +225,9 @@ impl Lexer<'_, '_> {
             Class::Word | Class::Bracket | Class::Control => self.word(),
             Class::Space => {
                 let mut end = start + 1;
+                while self.bytes.get(end..end + 8) == Some(b"        ") {
+                    end += 8;
+                }
                 while end < self.bytes.len() && class(self.bytes[end]) == Class::Space {
                     end += 1;
                 }
@@ -579,5 +604,34 @@ impl Lexer<'_, '_> {
                 return None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`past_plain_text`] must find, looked for byte by byte.
+    fn special(byte: u8) -> bool {
+        byte < 0x20 || byte >= 0x7F || matches!(byte, b'"' | b'\\')
+    }
+
+    #[test]
+    fn eight_bytes_at_a_time_see_what_single_bytes_say() {
+        for byte in 0..=255_u8 {
+            for place in 0..24 {
+                // Neighbours of special bytes, from which a borrow could make a false finding.
+                for around in [b' ', b'!', b'#', b'[', b']', b'~', b'a'] {
+                    let mut bytes = [around; 32];
+                    bytes[place] = byte;
+                    let found = past_plain_text(&bytes, 0);
+                    assert_eq!(found, if special(byte) { place } else { 32 }, "{byte} at {place}");
+                    bytes[place + 1] = b'"';
+                    let first = if special(byte) { place } else { place + 1 };
+                    assert_eq!(past_plain_text(&bytes, 0), first, "{byte} before a quotation mark");
+                }
+            }
+        }
+        assert_eq!(past_plain_text(b"short\"", 0), 0, "less than eight bytes are left to the caller");
     }
 }

@@ -100,12 +100,30 @@ pub enum StringStyle {
 pub enum Value {
     String(Text, StringStyle),
     /// An integer literal that fits; wider ones are `Number`.
-    Integer(i128),
+    Integer(WholeNumber),
     /// Any other number, as canonical decimal text: no `_`, no `+`, no needless zeros, e.g. `1.5`, `-2.5E10`. What was
     /// written with a point or an exponent has a point: `1.0`. `#inf`, `#-inf` and `#nan` too.
     Number(Text),
     Bool(bool),
     Null,
+}
+
+/// A whole number of 128 bits that need not lie at a multiple of sixteen bytes: among the values of a plan it is rare,
+/// and would make each of them a third larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(packed(8))]
+pub struct WholeNumber(i128);
+
+impl WholeNumber {
+    pub fn get(self) -> i128 {
+        self.0
+    }
+}
+
+impl Value {
+    pub fn integer(number: i128) -> Value {
+        Value::Integer(WholeNumber(number))
+    }
 }
 
 impl Document {

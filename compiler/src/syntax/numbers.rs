@@ -62,7 +62,7 @@ pub(super) fn parse(word: &str) -> Option<Value> {
 fn integer(negative: bool, digits: &str) -> Value {
     let text = if negative && digits != "0" { format!("-{digits}") } else { digits.to_owned() };
     match text.parse::<i128>() {
-        Ok(number) => Value::Integer(number),
+        Ok(number) => Value::integer(number),
         Err(_) => Value::Number(text.into()),
     }
 }
@@ -70,7 +70,7 @@ fn integer(negative: bool, digits: &str) -> Value {
 fn decimal(negative: bool, unsigned: &str) -> Option<Value> {
     if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && (1..=18).contains(&unsigned.len()) {
         let number: i128 = unsigned.parse().ok()?;
-        return Some(Value::Integer(if negative { -number } else { number }));
+        return Some(Value::integer(if negative { -number } else { number }));
     }
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
         Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn integers_of_every_radix() {
-        assert_eq!(parse("0"), Some(Value::Integer(0)));
-        assert_eq!(parse("-0"), Some(Value::Integer(0)));
-        assert_eq!(parse("+1_000_"), Some(Value::Integer(1000)));
-        assert_eq!(parse("-0xFf_"), Some(Value::Integer(-255)));
-        assert_eq!(parse("0o17"), Some(Value::Integer(15)));
-        assert_eq!(parse("0b1_0"), Some(Value::Integer(2)));
-        assert_eq!(parse("00012345678901234567890"), Some(Value::Integer(12345678901234567890)));
-        assert_eq!(parse("-170141183460469231731687303715884105728"), Some(Value::Integer(i128::MIN)));
+        assert_eq!(parse("0"), Some(Value::integer(0)));
+        assert_eq!(parse("-0"), Some(Value::integer(0)));
+        assert_eq!(parse("+1_000_"), Some(Value::integer(1000)));
+        assert_eq!(parse("-0xFf_"), Some(Value::integer(-255)));
+        assert_eq!(parse("0o17"), Some(Value::integer(15)));
+        assert_eq!(parse("0b1_0"), Some(Value::integer(2)));
+        assert_eq!(parse("00012345678901234567890"), Some(Value::integer(12345678901234567890)));
+        assert_eq!(parse("-170141183460469231731687303715884105728"), Some(Value::integer(i128::MIN)));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl PartialEq for PlainValue {
 fn our_value(value: &Value) -> PlainValue {
     match value {
         Value::String(text, _) => PlainValue::String(text.to_string()),
-        Value::Integer(number) => PlainValue::Integer(*number),
+        Value::Integer(number) => PlainValue::Integer(number.get()),
         Value::Number(text) => PlainValue::Float(match &**text {
             "#inf" => f64::INFINITY,
             "#-inf" => f64::NEG_INFINITY,

@@ -3,7 +3,7 @@
 //! Does not know what a string says (`strings` does), nor any other token.
 //! Source: KDL 2.0.1, sections "Quoted String", "Multi-line String" and "Raw String".
 
-use super::lexer::{Class, FAILED_SEARCHES, Kind, Lexer, class, is_newline, is_space};
+use super::lexer::{Class, FAILED_SEARCHES, Kind, Lexer, class, is_newline, is_space, past_plain_text};
 use crate::diagnostic::Applicability;
 
 /// How far a closing quote is looked for beyond the line of its opening quote.
@@ -45,8 +45,10 @@ impl Lexer<'_, '_> {
         let mut at = start + hashes + 1;
         let mut escaped = false;
         let mut forbidden = false;
-        while at < self.bytes.len() {
-            match class(self.bytes[at]) {
+        loop {
+            at = past_plain_text(self.bytes, at);
+            let Some(byte) = self.bytes.get(at) else { break };
+            match class(*byte) {
                 Class::Quote if self.hashes_at(at + 1, hashes) => {
                     let end = at + 1 + hashes;
                     let flawed = forbidden && self.check_forbidden(start, end, true);

@@ -3,7 +3,7 @@
 //! Does not judge which text is KDL; `oracle` does.
 
 use super::robustness::hold_invariants;
-use super::{Document, NodeId, Parsed, StringStyle, Value, parse};
+use super::{Document, Entry, Node, NodeId, Parsed, StringStyle, Value, parse};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{FileId, SourceFile};
 use camino::Utf8PathBuf;
@@ -38,7 +38,7 @@ fn outline(document: &Document) -> String {
                     match &entry.value {
                         Value::String(value, StringStyle::Bare) => text.push_str(value),
                         Value::String(value, _) => text.push_str(&format!("{value:?}")),
-                        Value::Integer(value) => text.push_str(&value.to_string()),
+                        Value::Integer(value) => text.push_str(&value.get().to_string()),
                         Value::Number(value) => text.push_str(value),
                         Value::Bool(value) => text.push_str(&format!("#{value}")),
                         Value::Null => text.push_str("#null"),
@@ -613,4 +613,11 @@ fn the_plan_without_one_quotation_mark_has_one_mistake_and_its_other_lines() {
         let lost: Vec<_> = all.difference(&left).filter(|(other, _)| *other != line).collect();
         assert!(lost.is_empty(), "{said:?} lost {lost:?}");
     }
+}
+
+#[test]
+fn what_a_plan_has_many_of_is_small() {
+    assert!(size_of::<Value>() <= 32, "{}", size_of::<Value>());
+    assert!(size_of::<Entry>() <= 72, "{}", size_of::<Entry>());
+    assert!(size_of::<Node>() <= 96, "{}", size_of::<Node>());
 }

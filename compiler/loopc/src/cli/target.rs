@@ -145,7 +145,7 @@ pub(super) fn not_empty(path: &Utf8Path) -> Result<(), Failure> {
 
 /// A file that was asked for and cannot be read is no finding about a plan.
 fn readable(disk: &DiskSources, path: &Utf8Path) -> Result<(), Failure> {
-    disk.read(path).map(drop).map_err(|why| unreadable(path, why))
+    disk.open(path).map(drop).map_err(|why| unreadable(path, why))
 }
 
 /// What to tell about a file that cannot be read.

@@ -64,7 +64,7 @@ impl Lowering<'_> {
                 "exit" => {
                     judged = judged.or(Some(child));
                     exit.extend(child.arguments().filter_map(|entry| match entry.value {
-                        Value::Integer(code) => i32::try_from(code).ok(),
+                        Value::Integer(code) => i32::try_from(code.get()).ok(),
                         _ => None,
                     }));
                 }
@@ -232,7 +232,7 @@ pub(super) const DEFAULT_RETRY: Retry =
 
 pub(super) fn count(entry: &Entry) -> Option<u64> {
     match entry.value {
-        Value::Integer(number) => u64::try_from(number).ok(),
+        Value::Integer(number) => u64::try_from(number.get()).ok(),
         _ => None,
     }
 }

@@ -135,7 +135,8 @@ impl Lowering<'_> {
 
     /// The predicates of a block, the command last.
     pub(super) fn predicates(&mut self, node: Node) -> Vec<Predicate> {
-        let mut predicates = Vec::new();
+        // There are many blocks with one predicate each: a list that grows by itself is four long.
+        let mut predicates = Vec::with_capacity(node.children().count());
         for child in node.children() {
             let kind = match child.name() {
                 "exists" => PredicateKind::Exists(self.bare_patterns(child)),

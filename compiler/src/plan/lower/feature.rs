@@ -238,20 +238,14 @@ impl Lowering<'_> {
     fn units_of(&mut self, node: Node, list: &mut Vec<Spanned<UnitIx>>) {
         for entry in node.arguments() {
             let Some(name) = read::name(entry) else { continue };
-            let made = self.expansions.get(name).cloned();
-            let meant = made.unwrap_or_else(|| self.unit(name, entry.value_span).into_iter().collect());
-            let mut before: BTreeSet<UnitIx> = BTreeSet::new();
-            if meant.len() > 1 {
-                before.extend(list.iter().map(|unit| unit.value));
-            }
-            for unit in meant {
-                let known = match before.is_empty() {
-                    true => list.iter().any(|one| one.value == unit),
-                    false => before.contains(&unit),
-                };
-                if !known {
-                    list.push(Spanned::new(unit, entry.value_span));
-                }
+            if let Some(made) = self.expansions.get(name) {
+                let before: BTreeSet<UnitIx> = list.iter().map(|unit| unit.value).collect();
+                let new = made.iter().filter(|unit| !before.contains(unit));
+                list.extend(new.map(|unit| Spanned::new(*unit, entry.value_span)));
+            } else if let Some(unit) = self.unit(name, entry.value_span)
+                && !list.iter().any(|one| one.value == unit)
+            {
+                list.push(Spanned::new(unit, entry.value_span));
             }
         }
     }
@@ -366,9 +360,9 @@ impl Lowering<'_> {
             match child.name() {
                 "writes" => {
                     unit.writes_stated = true;
-                    unit.writes.extend(self.patterns(child, Negation::Refused));
+                    self.add_patterns(child, Negation::Refused, &mut unit.writes);
                 }
-                "creates" => unit.creates.extend(self.patterns(child, Negation::Refused)),
+                "creates" => self.add_patterns(child, Negation::Refused, &mut unit.creates),
                 "skip" => {
                     if let Some(skip) = self.skip(child) {
                         let name = &skip.verifier.value;

@@ -25,7 +25,25 @@ pub(super) enum Negation {
 impl<'a> Lowering<'a> {
     /// The patterns that are the node's arguments.
     pub(super) fn patterns(&mut self, node: Node, negation: Negation) -> Vec<Spanned<Pattern>> {
-        node.arguments().filter_map(|entry| self.pattern(node.file, entry, negation)).collect()
+        let mut patterns = Vec::new();
+        self.add_patterns(node, negation, &mut patterns);
+        patterns
+    }
+
+    /// Adds the patterns that are the node's arguments to those of nodes before it.
+    pub(super) fn add_patterns(
+        &mut self,
+        node: Node,
+        negation: Negation,
+        patterns: &mut Vec<Spanned<Pattern>>,
+    ) {
+        // Nearly always one node says it all: then the list is as long as it need be, and each unit keeps several.
+        if patterns.is_empty() {
+            patterns.reserve_exact(node.entries().len());
+        }
+        for entry in node.arguments() {
+            patterns.extend(self.pattern(node.file, entry, negation));
+        }
     }
 
     pub(super) fn pattern(
@@ -65,7 +83,8 @@ impl<'a> Lowering<'a> {
                 return None;
             }
         };
-        match Pattern::parse(&format!("{mark}{path}")) {
+        let marked = if mark.is_empty() { path } else { format!("{mark}{path}") };
+        match Pattern::parse(&marked) {
             Ok(pattern) => Some(Spanned::new(pattern, span)),
             Err(problem) => {
                 let found = Diagnostic::new(

@@ -76,15 +76,10 @@ impl Settings {
 
     /// A unit's own settings over the defaults: `verify`, `review` and `rules` add, everything else replaces.
     pub(super) fn over(mut self, defaults: &Settings, skip: &Skipped) -> Settings {
-        let mut verify: BTreeMap<VerifierIx, Verification> = BTreeMap::new();
-        for inherited in defaults.verify.iter().flatten() {
-            if !skip.verifiers.contains(&inherited.verifier) {
-                verify.insert(inherited.verifier, inherited.clone());
-            }
-        }
-        for own in self.verify.take().into_iter().flatten() {
-            verify.insert(own.verifier, own);
-        }
+        // Own uses come before inherited ones, and those before what criteria ask for: the first of a verifier counts.
+        let mut verify = self.verify.take().unwrap_or_default();
+        let inherited = defaults.verify.iter().flatten();
+        verify.extend(inherited.filter(|one| !skip.verifiers.contains(&one.verifier)).cloned());
         let mut review = self.review.take().unwrap_or_default();
         let own: Vec<ReviewerIx> = reviewers_of(&review).collect();
         for mut inherited in defaults.review.iter().flatten().cloned() {
@@ -101,21 +96,21 @@ impl Settings {
         for criterion in self.accept.iter().flatten() {
             for by in &criterion.by {
                 match *by {
-                    By::Verifier(verifier) => {
-                        verify.entry(verifier).or_insert_with(|| Verification {
-                            verifier,
-                            arguments: Vec::new(),
-                            expect_fail: false,
-                            span: criterion.span,
-                        });
-                    }
+                    By::Verifier(verifier) => verify.push(Verification {
+                        verifier,
+                        arguments: Vec::new(),
+                        expect_fail: false,
+                        span: criterion.span,
+                    }),
                     By::Reviewer(reviewer) => asked_for_by(&mut review, reviewer, criterion.span),
                     By::Manual(_) => {}
                 }
             }
         }
         self.review = Some(review);
-        self.verify = Some(verify.into_values().collect());
+        verify.sort_by_key(|one| one.verifier);
+        verify.dedup_by_key(|one| one.verifier);
+        self.verify = Some(verify);
         self.rules = Some(rules);
         self
     }
@@ -183,17 +178,23 @@ impl Lowering<'_> {
             estimate_ms: node.property("estimate").and_then(duration),
             ..Settings::default()
         };
-        let mut verifies = false;
+        let (mut verifies, mut reviewed) = (false, false);
         for child in node.children() {
             match child.name() {
-                "inputs" => add(&mut settings.inputs, self.patterns(child, Negation::Allowed)),
+                "inputs" => {
+                    let inputs = settings.inputs.get_or_insert_default();
+                    self.add_patterns(child, Negation::Allowed, inputs);
+                }
                 "ref" => add(&mut settings.refs, self.references(child)),
                 "rules" => add(&mut settings.rules, self.references(child)),
                 "accept" => {
                     let criterion = self.criterion(child);
-                    add(&mut settings.accept, [criterion]);
+                    let accepts = |child: &Node| child.name() == "accept";
+                    let all = || Vec::with_capacity(node.children().filter(accepts).count());
+                    settings.accept.get_or_insert_with(all).push(criterion);
                 }
                 "verify" => verifies = true,
+                "review" => reviewed = true,
                 "constraint" => add(&mut settings.constraints, child.text().map(str::to_owned)),
                 "step" => add(&mut settings.steps, spanned(child)),
                 "prompt" => add(&mut settings.prompt, self.prompt(child)),
@@ -221,7 +222,7 @@ impl Lowering<'_> {
                 _ => {}
             }
         }
-        if node.children().any(|child| child.name() == "review") {
+        if reviewed {
             let nodes = node.children().filter(|child| child.name() == "review");
             settings.review = Some(self.reviews(nodes));
         }

@@ -189,6 +189,9 @@ impl Lowering<'_> {
     /// Adds, by verifier, what the verifiers of a unit or gate need, without parameters: one that never ran has not
     /// passed. What the unit skips stays out.
     pub(super) fn add_needed(&self, verify: &mut Vec<Verification>, skipped: &[VerifierIx]) {
+        if verify.iter().all(|one| self.verifiers[one.verifier.0 as usize].needs.is_empty()) {
+            return;
+        }
         let mut known: BTreeSet<VerifierIx> =
             verify.iter().map(|verification| verification.verifier).collect();
         known.extend(skipped);

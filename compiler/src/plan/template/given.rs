@@ -191,7 +191,7 @@ impl Expander<'_> {
 pub(super) fn value_of(given: &Given, ty: Type) -> Value {
     match ty {
         Type::Count(..) | Type::Money if given.number => match given.text.parse() {
-            Ok(number) => Value::Integer(number),
+            Ok(number) => Value::integer(number),
             Err(_) => Value::Number(given.text.as_str().into()),
         },
         _ => Value::String(given.text.as_str().into(), StringStyle::Quoted),
