@@ -613,7 +613,7 @@ mod tests {
 
     /// What [`past_plain_text`] must find, looked for byte by byte.
     fn special(byte: u8) -> bool {
-        byte < 0x20 || byte >= 0x7F || matches!(byte, b'"' | b'\\')
+        !(0x20..0x7F).contains(&byte) || matches!(byte, b'"' | b'\\')
     }
 
     #[test]
