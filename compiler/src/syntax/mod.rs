@@ -111,7 +111,7 @@ pub enum Value {
 /// A whole number of 128 bits that need not lie at a multiple of sixteen bytes: among the values of a plan it is rare,
 /// and would make each of them a third larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, packed(8))]
+#[repr(Rust, packed(8))]
 pub struct WholeNumber(i128);
 
 impl WholeNumber {
