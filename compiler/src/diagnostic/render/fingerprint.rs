@@ -6,11 +6,17 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use crate::diagnostic::Diagnostic;
+use crate::source::FileId;
+
+/// Of a line with more bytes, the digest stands for it.
+const LONG: usize = 4_096;
 
 /// Gives each finding of one report a name that no other has.
 #[derive(Default)]
 pub(super) struct Fingerprints {
     seen: BTreeMap<String, u32>,
+    /// What stands for lines that are too long to be read for each finding in them.
+    long: BTreeMap<(FileId, usize), String>,
 }
 
 impl Fingerprints {
@@ -18,7 +24,13 @@ impl Fingerprints {
     pub(super) fn of(&mut self, report: &Report<'_>, found: &Diagnostic) -> String {
         let span = found.primary.span;
         let file = report.map().file(span.file);
-        let line = file.line_text(file.line_of(span.start)).trim();
+        let number = file.line_of(span.start);
+        let mut line = file.line_text(number);
+        if line.len() > LONG {
+            let digest = || blake3::hash(line.trim().as_bytes()).to_hex().to_string();
+            line = self.long.entry((span.file, number)).or_insert_with(digest);
+        }
+        let line = line.trim();
         let mut hasher = blake3::Hasher::new_derive_key("loop/v1/finding");
         for part in [found.rule.code, report.path(span.file), &found.message, line] {
             hasher.update(&(part.len() as u64).to_le_bytes());

@@ -2,6 +2,7 @@
 //!
 //! Does not know what a diagnostic is: lines, byte ranges and words come in, text goes out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -17,7 +18,7 @@ use crate::source::SourceFile;
 const TAB: usize = 4;
 
 /// Bytes around marks that are laid out of a line that has more: what is shown of it is far less.
-const NEAR: usize = 8_000;
+const NEAR: usize = 2_000;
 
 /// What stands where a long line was cut.
 const CUT: &str = "...";
@@ -171,7 +172,7 @@ impl Snippet {
 }
 
 /// Marks of one line, put together as far as they fit into one window.
-fn groups<'m>(row: &Row, mut marks: Vec<&'m Mark>, room: usize) -> Vec<Vec<&'m Mark>> {
+fn groups<'m>(row: &Row<'_>, mut marks: Vec<&'m Mark>, room: usize) -> Vec<Vec<&'m Mark>> {
     marks.sort_by_key(|mark| (mark.start, mark.end, !mark.primary));
     if row.width <= room {
         return vec![marks];
@@ -192,7 +193,7 @@ fn groups<'m>(row: &Row, mut marks: Vec<&'m Mark>, room: usize) -> Vec<Vec<&'m M
 }
 
 /// The rows under a source line: marks that overlap get rows of their own.
-fn mark_rows(row: &Row, window: &Window, marks: &[&Mark], primary: Ink) -> Vec<Cells> {
+fn mark_rows(row: &Row<'_>, window: &Window, marks: &[&Mark], primary: Ink) -> Vec<Cells> {
     // Primary marks come first, so that they are nearest to the text.
     let mut order: Vec<&Mark> = marks.to_vec();
     order.sort_by_key(|mark| (!mark.primary, mark.start, mark.end));
@@ -238,20 +239,20 @@ fn mark_rows(row: &Row, window: &Window, marks: &[&Mark], primary: Ink) -> Vec<C
 }
 
 /// A source line as it is shown: tabs expanded, control characters made visible.
-struct Row {
+struct Row<'l> {
     /// First byte, first column and text of each shown piece.
-    pieces: Vec<(usize, usize, String)>,
+    pieces: Vec<(usize, usize, Cow<'l, str>)>,
     width: usize,
 }
 
-impl Row {
-    fn of(line: &str) -> Row {
+impl<'l> Row<'l> {
+    fn of(line: &'l str) -> Row<'l> {
         Row::near(line, std::iter::empty())
     }
 
     /// The row near these bytes; what is far from all of them only takes up room, so that a report of many findings in one
     /// endless line does not cost the line each time.
-    fn near(line: &str, places: impl Iterator<Item = usize>) -> Row {
+    fn near(line: &'l str, places: impl Iterator<Item = usize>) -> Row<'l> {
         let (from, to) = places.fold((usize::MAX, 0), |(from, to), at| (from.min(at), to.max(at)));
         let from = line.floor_char_boundary(from.saturating_sub(NEAR));
         let to = line.ceil_char_boundary(to.saturating_add(NEAR));
@@ -261,14 +262,14 @@ impl Row {
         Row::between(line, from, to)
     }
 
-    fn between(line: &str, from: usize, to: usize) -> Row {
+    fn between(line: &'l str, from: usize, to: usize) -> Row<'l> {
         let mut pieces = Vec::with_capacity(to - from);
         let mut column = from;
         for (byte, c) in line[from..to].char_indices() {
             let byte = from + byte;
             let text = match c {
-                '\t' => " ".repeat(TAB - column % TAB),
-                c => one_line(c.encode_utf8(&mut [0; 4])).into_owned(),
+                '\t' => Cow::Owned(" ".repeat(TAB - column % TAB)),
+                c => one_line(&line[byte..byte + c.len_utf8()]),
             };
             let wide = width(&text);
             pieces.push((byte, column, text));
@@ -297,7 +298,7 @@ impl Row {
     /// As much of the line as `room` holds, around the columns from `from` to `to`.
     fn window(&self, from: usize, to: usize, room: usize) -> Window {
         if self.width <= room {
-            let text = self.pieces.iter().map(|(.., text)| text.as_str()).collect();
+            let text = self.pieces.iter().map(|(.., text)| &**text).collect();
             return Window { text, from: 0, to: self.width, shift: 0 };
         }
         let inner = room - 2 * CUT.len();
