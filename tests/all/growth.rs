@@ -98,7 +98,6 @@ fn a_chain() {
 }
 
 #[test]
-#[ignore = "takes minutes in a build without optimisation; run by hand"]
 fn units_without_order_with_ten_patterns_each() {
     grows_like_its_text(250, |count| {
         units(count, |at, out| {
@@ -115,7 +114,6 @@ fn units_without_order_with_ten_patterns_each() {
 }
 
 #[test]
-#[ignore = "such patterns are still searched pair by pair: this fails until there is an index of their names"]
 fn patterns_that_begin_with_a_wildcard() {
     grows_like_its_text(250, |count| {
         units(count, |at, out| {

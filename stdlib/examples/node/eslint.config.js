@@ -1,1 +1,4 @@
-export default [{ ignores: ["work/"] }, { rules: { "no-unused-vars": "error", "prefer-const": "error" } }];
+export default [
+  { ignores: ["work/"] },
+  { rules: { "no-unused-vars": "error", "prefer-const": "error" } },
+];
