@@ -86,7 +86,8 @@ impl Pattern {
 
     /// The pattern, if it is a relative path in normal form without any character that means more than itself.
     pub fn plain(text: &str) -> Option<Pattern> {
-        (parse::is_plain(text) && !text.starts_with('!')).then(|| Pattern::spelt(text))
+        let short = text.len() <= LONGEST;
+        (short && parse::is_plain(text) && !text.starts_with('!')).then(|| Pattern::spelt(text))
     }
 
     fn spelt(path: &str) -> Pattern {

@@ -14,6 +14,9 @@ use loop_compiler::source::{Ignored, PathKind};
 
 use super::index::tracked;
 
+/// Bytes of the longest path that a system takes (PATH_MAX of Linux, with its end).
+const LONGEST_PATH: usize = 4_096;
+
 const IGNORE_FILE: &str = ".gitignore";
 
 /// Bytes; a larger `.gitignore` decides nothing.
@@ -58,6 +61,10 @@ impl Listing {
     }
 
     pub(super) fn ignored(&self, path: &Utf8Path, kind: PathKind) -> Option<Ignored> {
+        // No file has such a path, and asking level by level would take minutes.
+        if path.as_str().len() > LONGEST_PATH {
+            return None;
+        }
         // Rules of a directory hold below it: without any here there are none above.
         self.rules(path.parent().unwrap_or(Utf8Path::new("")))?;
         let mut directory = Utf8PathBuf::new();
