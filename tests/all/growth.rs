@@ -245,7 +245,7 @@ fn a_knot_of_all_units() {
 /// The shapes at the sizes that a person would never write, through the whole of the program.
 #[test]
 fn huge_plans_are_sound_to_the_end() {
-    let plan = units(20_000, |at, out| {
+    let plan = units(100_000, |at, out| {
         out.push_str("writes; ");
         if at > 0 {
             write_to!(out, "needs u{}; ", at - 1);
@@ -253,6 +253,16 @@ fn huge_plans_are_sound_to_the_end() {
     });
     let sound = work(&plan);
     assert!(!sound.has_errors());
+    let requirements: String =
+        (0..10_000).map(|at| format!("    requirement R{at} \"it does {at}\"\n")).collect();
+    let covers: String = (0..10_000).map(|at| format!(" R{at}")).collect();
+    let traced = feature(&format!("{requirements}    unit u {{ goal \"g\"; writes; covers{covers}; }}\n"));
+    assert!(!work(&traced).has_errors());
+    let verifiers: String = (0..10_000).map(|at| format!("verifier v{at} {{ run make t{at}; }}\n")).collect();
+    let verify: String = (0..10_000).map(|at| format!("        verify v{at}\n")).collect();
+    let checked =
+        feature(&format!("    gate g {{\n        unit u {{ goal \"g\"; creates a; }}\n{verify}    }}\n"));
+    assert!(!work(&(verifiers + &checked)).has_errors());
     let deep = work(&feature(&format!("{}{}\n", "a {".repeat(10_000), "}".repeat(10_000))));
     assert!(deep.has_errors());
     let wide = work(&feature(&format!("unit u {{ goal \"{}\"; writes; }}\n", "a ".repeat(500_000))));
